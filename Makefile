@@ -1,0 +1,75 @@
+# Every target does its own set-up on a fresh Debian 12: Debian packages, virtual environment.
+# `make help` lists them.
+
+SHELL      := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON    ?= /usr/bin/python3
+VENV      := .venv
+BIN       := $(CURDIR)/$(VENV)/bin
+STAMP     := $(VENV)/.installed
+INVENTORY ?= inventory/playground
+PYTEST_ARGS ?=
+
+export PATH := $(BIN):$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+
+.PHONY: help
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
+
+.PHONY: packages
+packages: ## install the Debian packages that are missing
+	@.ci/packages
+
+.PHONY: venv
+venv: $(STAMP) ## make the virtual environment in .venv
+
+$(STAMP): pyproject.toml constraints.txt | packages
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[all]'
+	touch $@
+
+.PHONY: constraints
+constraints: $(STAMP) ## pin what .venv holds now
+	{ head -n 1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | grep -v '^-e'; } > constraints.new
+	mv constraints.new constraints.txt
+
+.PHONY: lint
+lint: $(STAMP) ## style, types, layers, playbooks, documentation of the modules
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+	yamllint --strict .
+	ansible-lint --offline --strict
+	for module in library/*.py; do \
+	    ansible-doc -M library "$$(basename $$module .py)" > /dev/null; \
+	done
+
+.PHONY: test
+test: $(STAMP) ## everything: unit, integration, and the end-to-end test on three nodes last
+	pytest $(PYTEST_ARGS)
+
+.PHONY: bench
+bench: $(STAMP) ## benchmarks, one JSON object per line; ONLY=cni_add runs one of them
+	@for script in $(if $(ONLY),bench/$(ONLY).py,bench/*.py); do \
+	    case $$script in */_*) continue;; esac; \
+	    python $$script; \
+	done
+
+.PHONY: cluster
+cluster: $(STAMP) ## three nodes on this machine, the network installed on them, six pods, a table of pings
+	ansible-playbook -i $(INVENTORY) playbooks/playground.yml
+	ansible-playbook -i $(INVENTORY) site.yml
+	contiv-playground demo
+
+.PHONY: cluster-down
+cluster-down: $(STAMP) ## take the three nodes away, with everything they brought
+	contiv-playground down
+
+.PHONY: clean
+clean: ## remove what make made, except a running cluster
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The node agent: turns cluster state into data plane configuration and serves CNI."""

@@ -1,0 +1,51 @@
+"""What can change in the view of the cluster, in the words that features understand.
+
+A change says what moved, never what to do: a feature answers it with the units that may render differently
+now. `WorldChange` stands for "anything": every unit is affected.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from contivpp.model.keys import PodID
+
+
+@dataclass(frozen=True, slots=True)
+class NodeChange:
+    """Another node appeared, left, or has other addresses."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class OwnNodeChange:
+    """This node has another ID or other addresses."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPodChange:
+    """A sandbox on this node was added or removed, or has another address."""
+
+    pod: PodID
+
+
+@dataclass(frozen=True, slots=True)
+class RecordChange:
+    """A reflected Kubernetes record was put or deleted.
+
+    Attributes:
+        kind: "pod", "service", ... as in `contivpp.model.keys`.
+        id: "namespace/name", or the name of what has no namespace.
+    """
+
+    kind: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorldChange:
+    """Too much changed to tell: the state of the cluster was read anew."""
+
+
+Change = NodeChange | OwnNodeChange | LocalPodChange | RecordChange | WorldChange

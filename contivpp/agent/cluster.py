@@ -1,0 +1,144 @@
+"""From etcd to the controller: what the agent reads of the cluster, and its local mirror.
+
+The whole state first, then every change in the order in which it happened. What the agent read last is kept
+in a local file, and an agent that starts while etcd is away starts from there. A record that does not decode
+is skipped, counted and logged with its key: it hurts nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Protocol
+
+from prometheus_client import Counter, Gauge
+
+from contivpp.agent.events import ClusterChanged, ClusterRead, Event
+from contivpp.model import keys
+from contivpp.model.codec import DecodeError
+from contivpp.store.mirror import Mirror
+from contivpp.store.types import Changes, Disconnected, Synced
+
+log = logging.getLogger(__name__)
+
+PREFIXES = (keys.KSR_PREFIX + "allocatedIDs/", keys.KSR_PREFIX + "k8s/")
+
+UNDECODABLE = Counter("contiv_agent_undecodable_records", "Records in etcd that were skipped", ["kind"])
+CONNECTED = Gauge("contiv_agent_etcd_connected", "Whether the agent follows etcd now (1) or not (0)")
+REVISION = Gauge("contiv_agent_etcd_revision", "Last revision of etcd that the agent has read")
+
+
+class Follower(Protocol):
+    """What is needed of the store."""
+
+    def follow(self, prefixes: Iterable[str]) -> Any:
+        """Yields updates for ever."""
+        ...
+
+
+def decode_record(key: str, value: bytes) -> tuple[str, str, Any] | None:
+    """The kind, ID and record of an etcd item; None for what this agent does not know or cannot read."""
+    known = keys.parse_record_key(key)
+    if known is None:
+        return None
+    kind, record_id = known
+    try:
+        return kind, record_id, keys.decode_record(kind, value, key=key)
+    except DecodeError as error:
+        UNDECODABLE.labels(kind).inc()
+        log.warning("skipped a record that does not decode: %s", error)
+        return None
+
+
+def decode_all(items: Iterable[tuple[str, bytes]]) -> dict[str, dict[str, Any]]:
+    """Every readable record by kind and ID."""
+    records: dict[str, dict[str, Any]] = {}
+    for key, value in items:
+        if (decoded := decode_record(key, value)) is not None:
+            kind, record_id, record = decoded
+            records.setdefault(kind, {})[record_id] = record
+    return records
+
+
+class ClusterFollower:
+    """The root task that turns the store's updates into the controller's events."""
+
+    def __init__(
+        self,
+        store: Follower,
+        mirror: Mirror,
+        *,
+        push: Callable[[Event], Awaitable[None]],
+        local_delay: float,
+        connected: Callable[[str], None],
+    ) -> None:
+        """Takes the store and what to do with news.
+
+        Args:
+            store: what to follow.
+            mirror: where the state is kept for a start without etcd.
+            push: gives an event to the controller.
+            local_delay: seconds to wait for etcd before the mirror is used.
+            connected: told "" when etcd answers and the reason when it does not.
+        """
+        self._store = store
+        self._mirror = mirror
+        self._push = push
+        self._local_delay = local_delay
+        self._connected = connected
+        self._heard = asyncio.Event()
+
+    async def run(self) -> None:
+        """Follows for ever."""
+        fallback = asyncio.create_task(self._start_from_mirror(), name="start-from-mirror")
+        try:
+            async for update in self._store.follow(PREFIXES):
+                await self.take(update)
+        finally:
+            fallback.cancel()
+
+    async def take(self, update: Synced | Changes | Disconnected) -> None:
+        """Handles one update of the store."""
+        match update:
+            case Synced(snapshot=snapshot):
+                self._heard.set()
+                self._online(snapshot.revision)
+                self._mirror.replace(snapshot)
+                records = decode_all((item.key, item.value) for item in snapshot.items.values())
+                await self._push(ClusterRead(records, "etcd"))
+            case Changes(revision=revision, changes=changes):
+                self._online(revision)
+                if not changes:
+                    return
+                self._mirror.apply(update)
+                decoded = []
+                for change in changes:
+                    known = keys.parse_record_key(change.key)
+                    if known is None:
+                        continue
+                    record = None if change.value is None else decode_record(change.key, change.value)
+                    decoded.append((*known, record[2] if record else None))
+                if decoded:
+                    await self._push(ClusterChanged(tuple(decoded), revision))
+            case Disconnected(reason=reason):
+                CONNECTED.set(0)
+                self._connected(reason)
+
+    def _online(self, revision: int) -> None:
+        CONNECTED.set(1)
+        REVISION.set(revision)
+        self._connected("")
+
+    async def _start_from_mirror(self) -> None:
+        await asyncio.sleep(self._local_delay)
+        if self._heard.is_set():
+            return
+        snapshot = self._mirror.load()
+        if snapshot is None or not snapshot.items:
+            log.warning("etcd is away and there is no local copy of the cluster yet: waiting for etcd")
+            return
+        log.warning("etcd is away: starting from the local copy of revision %d", snapshot.revision)
+        records = decode_all((item.key, item.value) for item in snapshot.items.values())
+        if not self._heard.is_set():
+            await self._push(ClusterRead(records, "mirror"))

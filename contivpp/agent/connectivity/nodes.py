@@ -1,0 +1,85 @@
+"""Connectivity of this node and to the other nodes of the cluster.
+
+One remote node is one unit. It renders to what carries packets to that node and to nothing else, so a node
+that joins changes nothing that belongs to another. Until both ends have published an address there is nothing
+to render, and that is not an error: the change that brings the address renders it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from contivpp.agent.changes import Change, NodeChange, OwnNodeChange, WorldChange
+from contivpp.agent.connectivity.renderer import ConnectivityRenderer
+from contivpp.agent.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class OwnNodeUnit:
+    """This node; there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteNodeUnit:
+    """One other node."""
+
+    node_id: int
+
+
+class OwnNodeFeature:
+    """What this node needs by itself."""
+
+    name = "own-node"
+
+    def __init__(self, renderer: ConnectivityRenderer) -> None:
+        """Takes the data plane's way to express it."""
+        self._renderer = renderer
+
+    def units(self, view: View) -> Iterable[OwnNodeUnit]:
+        """The one unit."""
+        return (OwnNodeUnit(),)
+
+    def affected(self, change: Change, view: View) -> Iterable[OwnNodeUnit]:
+        """Only this node's own addresses and ID matter."""
+        match change:
+            case OwnNodeChange() | WorldChange():
+                yield OwnNodeUnit()
+
+    def render(self, unit: OwnNodeUnit, view: View) -> Mapping[str, Any]:
+        """Nothing until the node has an ID and an address."""
+        if not view.own.id or not view.own.addresses:
+            return {}
+        return self._renderer.own_node(view.own, view.plan)
+
+
+class RemoteNodesFeature:
+    """What reaches every other node."""
+
+    name = "remote-nodes"
+
+    def __init__(self, renderer: ConnectivityRenderer) -> None:
+        """Takes the data plane's way to express it."""
+        self._renderer = renderer
+
+    def units(self, view: View) -> Iterable[RemoteNodeUnit]:
+        """One unit per node that published an ID."""
+        return (RemoteNodeUnit(node.id) for node in view.remote_nodes())
+
+    def affected(self, change: Change, view: View) -> Iterable[RemoteNodeUnit]:
+        """The node that changed; all of them when this node did, for every tunnel has a new near end."""
+        match change:
+            case NodeChange(id=node_id):
+                yield RemoteNodeUnit(node_id)
+            case OwnNodeChange() | WorldChange():
+                yield from self.units(view)
+
+    def render(self, unit: RemoteNodeUnit, view: View) -> Mapping[str, Any]:
+        """Nothing while either end lacks an address or Kubernetes does not know the node."""
+        node = view.node(unit.node_id)
+        if node is None or not node.addresses or not node.management:
+            return {}
+        if not view.own.id or not view.own.addresses:
+            return {}
+        return self._renderer.remote_node(node, view.own, view.plan)

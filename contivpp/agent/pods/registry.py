@@ -1,0 +1,198 @@
+"""The sandboxes of this node and their addresses: state that the controller owns.
+
+What was connected is kept in a local file before the kubelet is answered, so that a restarted agent knows its
+pods without asking anybody. An address is free again when neither a sandbox nor the pod's record needs it:
+the record, because the kubelet may connect the same pod anew; the sandbox, because packets still flow.
+Source: spec/agent.md 5, 7.3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from contivpp.agent.changes import Change, LocalPodChange
+from contivpp.agent.connectivity.names import pod_names
+from contivpp.agent.connectivity.pods import LocalPodUnit
+from contivpp.agent.pods.api import Attachment, NotReadyError, PodAddress, PodError, Sandbox
+from contivpp.agent.view import LocalPod, View
+from contivpp.model.ipam import AddressesExhausted, PodAddresses
+from contivpp.model.keys import PodID
+
+if TYPE_CHECKING:
+    from contivpp.agent.controller import Controller
+
+log = logging.getLogger(__name__)
+
+
+class KeptTable(Protocol):
+    """What is needed of the local file: JSON records by key, written before the call returns."""
+
+    def load(self) -> Mapping[str, bytes]:
+        """Everything that is kept."""
+        ...
+
+    def put(self, key: str, value: bytes) -> None:
+        """Keeps a record."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Forgets a record."""
+        ...
+
+
+class KeptPod(msgspec.Struct, frozen=True):
+    """A local pod as it is kept in the file."""
+
+    name: str
+    namespace: str
+    container_id: str
+    netns: str
+    interface: str
+    address: str
+
+
+class PodRegistry:
+    """Connects and disconnects sandboxes, and gives them addresses."""
+
+    def __init__(self, kept: KeptTable, *, mtu_of: Callable[[View], int]) -> None:
+        """Takes the local file and how to know the pods' MTU in bytes."""
+        self._kept = kept
+        self._mtu_of = mtu_of
+        self.addresses: PodAddresses | None = None
+        self._node_id = 0
+
+    def load(self, view: View) -> None:
+        """Recalls the sandboxes of the last run; those whose namespace is gone went with a reboot."""
+        for key, value in self._kept.load().items():
+            try:
+                kept = msgspec.json.decode(value, type=KeptPod)
+            except msgspec.DecodeError as error:
+                log.warning("forgot a local pod whose record %s does not decode: %s", key, error)
+                self._kept.delete(key)
+                continue
+            if not Path(kept.netns).exists():
+                log.info("forgot pod %s/%s: its namespace %s is gone", kept.namespace, kept.name, kept.netns)
+                self._kept.delete(key)
+                continue
+            pod = PodID(name=kept.name, namespace=kept.namespace)
+            sandbox = Sandbox(pod, kept.container_id, kept.netns, kept.interface)
+            view.pods[pod] = LocalPod(sandbox, kept.address)
+
+    def rebuild(self, view: View) -> None:
+        """Learns every address in use from the cluster's records and the local sandboxes."""
+        if self.addresses is None or self._node_id != view.own.id:
+            self.addresses = PodAddresses(view.plan, view.own.id)
+            self._node_id = view.own.id
+            self.addresses.rebuild(
+                (PodID(name=record.name, namespace=record.namespace), record.ip_address)
+                for record in view.records("pod")
+                if record.ip_address and record.ip_address != record.host_ip_address
+            )
+        for pod in view.pods.values():
+            self.addresses.adopt(pod.id, pod.address)
+
+    def record_deleted(self, view: View, record_id: str) -> None:
+        """Kubernetes knows the pod no more: its address is free, unless packets still flow to its sandbox."""
+        namespace, _, name = record_id.partition("/")
+        self._release_unneeded(view, PodID(name=name, namespace=namespace))
+
+    def find(self, view: View, sandbox: Sandbox) -> list[LocalPod]:
+        """The local pod that `sandbox` names, by its container; an obsolete or unknown one names nothing."""
+        return [
+            pod
+            for pod in view.pods.values()
+            if pod.sandbox.container_id == sandbox.container_id
+            and pod.sandbox.interface in (sandbox.interface, "")
+        ]
+
+    def disconnect(self, view: View, leaving: Sequence[LocalPod]) -> list[Change]:
+        """Forgets sandboxes; returns what that changed."""
+        for pod in leaving:
+            del view.pods[pod.id]
+            self._kept.delete(str(pod.id))
+            self._release_unneeded(view, pod.id)
+        return [LocalPodChange(pod.id) for pod in leaving]
+
+    async def connect(
+        self, controller: Controller, sandbox: Sandbox, done: asyncio.Future[Attachment]
+    ) -> tuple[int, Mapping[str, str]]:
+        """Connects a sandbox, all or nothing, and answers `done`.
+
+        An older sandbox of the same pod is disconnected in the same transaction; the pod keeps its address.
+        """
+        view = controller.view
+        if self.addresses is None or not controller.ready.is_set():
+            done.set_exception(NotReadyError(f"pod {sandbox.pod}: the agent is not in sync yet; try again"))
+            return 0, {}
+        previous = view.pods.get(sandbox.pod)
+        try:
+            address = self.addresses.allocate(sandbox.pod)
+        except AddressesExhausted as error:
+            done.set_exception(PodError(f"pod {sandbox.pod}: {error}"))
+            return 0, {}
+        pod = LocalPod(sandbox, str(address))
+        view.pods[sandbox.pod] = pod
+        change = LocalPodChange(sandbox.pod)
+        changed, errors = await controller.transact([change], f"add pod {sandbox.pod}", revert=True)
+        problem = "; ".join(f"{key}: {error}" for key, error in errors.items()) or self._pending(controller, pod)
+        if problem:
+            if previous is None:
+                del view.pods[sandbox.pod]
+                self._release_unneeded(view, sandbox.pod)
+            else:
+                view.pods[sandbox.pod] = previous
+            await controller.transact([change], f"revert pod {sandbox.pod}")
+            done.set_exception(PodError(f"pod {sandbox.pod} could not be connected: {problem}"))
+            return changed, errors
+        self._keep(pod)
+        done.set_result(self.attachment(view, pod))
+        return changed, errors
+
+    def attachment(self, view: View, pod: LocalPod) -> Attachment:
+        """What the kubelet is told of a connected pod."""
+        names = pod_names(pod.sandbox.container_id)
+        pod_mac, host_mac = view.plan.pod_macs(pod.sandbox.container_id)
+        gateway = str(view.plan.pod_gateway(view.own.id))
+        everywhere, length = ("::/0", 128) if ":" in pod.address else ("0.0.0.0/0", 32)
+        return Attachment(
+            sandbox=pod.sandbox,
+            mac=pod_mac,
+            host_interface=names.host_interface,
+            host_mac=host_mac,
+            addresses=(PodAddress(f"{pod.address}/{length}", gateway),),
+            routes=((everywhere, gateway),),
+            mtu=self._mtu_of(view),
+        )
+
+    def keys_of(self, controller: Controller, pod: LocalPod) -> Iterable[str]:
+        """The keys of the values that connect `pod`."""
+        return controller.desired.keys_of("local-pods", LocalPodUnit(pod.id))
+
+    def _pending(self, controller: Controller, pod: LocalPod) -> str:
+        waiting = [
+            status
+            for status in map(controller.scheduler.state_of, self.keys_of(controller, pod))
+            if status not in (ValueState.CONFIGURED, ValueState.DISCOVERED)
+        ]
+        return f"{len(waiting)} of its values are not configured" if waiting else ""
+
+    def _keep(self, pod: LocalPod) -> None:
+        kept = KeptPod(
+            name=pod.id.name,
+            namespace=pod.id.namespace,
+            container_id=pod.sandbox.container_id,
+            netns=pod.sandbox.netns,
+            interface=pod.sandbox.interface,
+            address=pod.address,
+        )
+        self._kept.put(str(pod.id), msgspec.json.encode(kept))
+
+    def _release_unneeded(self, view: View, pod: PodID) -> None:
+        if self.addresses is not None and pod not in view.pods and view.record("pod", str(pod)) is None:
+            self.addresses.release(pod)

@@ -1,0 +1,178 @@
+"""The agent's view of the cluster and of its own node: what features render from.
+
+Only the controller changes it, before rendering. Every lookup that a feature needs is an index kept here, so
+that the cost of a change is the cost of what it touches. Nodes are known by their ID: a Kubernetes node that
+has not published one is remembered, and not yet a node of the network.
+"""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from contivpp.agent.changes import Change, NodeChange, RecordChange
+from contivpp.agent.pods.api import Sandbox
+from contivpp.model.addressplan import AddressPlan
+from contivpp.model.config import ContivConfig
+from contivpp.model.keys import PodID
+from contivpp.model.node import Node
+from contivpp.model.vppnode import VppNode
+
+_MANAGEMENT_TYPES = ("NodeInternalIP", "NodeExternalIP")
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteNode:
+    """Another node, as it published itself.
+
+    Attributes:
+        addresses: of its end of the tunnels, with prefix length; the first one counts.
+        management: addresses that Kubernetes knows it by, without prefix length.
+    """
+
+    id: int
+    name: str
+    addresses: tuple[str, ...]
+    management: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnNode:
+    """This node; `id` is 0 and `addresses` are empty until they are known.
+
+    Attributes:
+        mtu: of the link that carries the tunnels, in bytes; 0 when unknown.
+    """
+
+    name: str
+    id: int = 0
+    addresses: tuple[str, ...] = ()
+    management: tuple[str, ...] = ()
+    mtu: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPod:
+    """A sandbox of this node and the address it was given."""
+
+    sandbox: Sandbox
+    address: str
+
+    @property
+    def id(self) -> PodID:
+        """The pod that the sandbox belongs to."""
+        return self.sandbox.pod
+
+
+@dataclass(slots=True)
+class View:
+    """All that features may know."""
+
+    config: ContivConfig
+    plan: AddressPlan
+    own: OwnNode
+    pods: dict[PodID, LocalPod] = field(default_factory=dict)
+    _records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _id_of_name: dict[str, int] = field(default_factory=dict)
+
+    # ---- reading
+
+    def record(self, kind: str, record_id: str) -> Any | None:
+        """The reflected record of `kind`, or None."""
+        return self._records.get(kind, {}).get(record_id)
+
+    def records(self, kind: str) -> Iterable[Any]:
+        """All reflected records of `kind`."""
+        return self._records.get(kind, {}).values()
+
+    def node(self, node_id: int) -> RemoteNode | None:
+        """Another node by its ID; None for an unknown one and for this one."""
+        published: VppNode | None = self.record("vppnode", str(node_id))
+        if published is None or published.name == self.own.name:
+            return None
+        return RemoteNode(
+            id=node_id,
+            name=published.name,
+            addresses=tuple(published.ip_addresses) or ((published.ip_address,) if published.ip_address else ()),
+            management=self.management_addresses(published.name),
+        )
+
+    def remote_nodes(self) -> Iterator[RemoteNode]:
+        """All other nodes that published an ID."""
+        for record_id in self._records.get("vppnode", {}):
+            if (node := self.node(int(record_id))) is not None:
+                yield node
+
+    def management_addresses(self, name: str) -> tuple[str, ...]:
+        """The addresses that Kubernetes knows a node by, of the plan's IP family, sorted."""
+        node: Node | None = self.record("node", name)
+        if node is None:
+            return ()
+        found = {
+            entry.address
+            for entry in node.addresses
+            if entry.type in _MANAGEMENT_TYPES and _is_address(entry.address)
+        }
+        return tuple(sorted(found))
+
+    def published_id(self, name: str) -> int:
+        """The node ID that `name` published, 0 when it has none."""
+        return self._id_of_name.get(name, 0)
+
+    def copy(self) -> View:
+        """An independent view with the same contents; records themselves are frozen and shared."""
+        twin = copy.copy(self)
+        twin.pods = dict(self.pods)
+        twin._records = {kind: dict(records) for kind, records in self._records.items()}  # noqa: SLF001
+        twin._id_of_name = dict(self._id_of_name)  # noqa: SLF001
+        return twin
+
+    # ---- changing (the controller only)
+
+    def replace_records(self, records: dict[str, dict[str, Any]]) -> None:
+        """Takes a whole new state of the cluster, by kind and ID."""
+        self._records = records
+        self._id_of_name = {record.name: record.id for record in records.get("vppnode", {}).values()}
+
+    def put_record(self, kind: str, record_id: str, record: Any | None) -> list[Change]:
+        """Takes one record, or with None its deletion; returns what that changed."""
+        kept = self._records.setdefault(kind, {})
+        previous = kept.get(record_id)
+        if previous == record:
+            return []
+        if record is None:
+            del kept[record_id]
+        else:
+            kept[record_id] = record
+        changes: list[Change] = [RecordChange(kind, record_id)]
+        if kind == "vppnode":
+            self._index_node(previous, record)
+            changes.append(NodeChange(int(record_id)))
+        elif kind == "node" and (node_id := self.published_id(record_id)):
+            changes.append(NodeChange(node_id))
+        return changes
+
+    def set_own(self, **attributes: Any) -> bool:
+        """Changes attributes of this node; returns whether any differs from before."""
+        changed = replace(self.own, **attributes)
+        if changed == self.own:
+            return False
+        self.own = changed
+        return True
+
+    def _index_node(self, previous: VppNode | None, record: VppNode | None) -> None:
+        if previous is not None and self._id_of_name.get(previous.name) == previous.id:
+            del self._id_of_name[previous.name]
+        if record is not None:
+            self._id_of_name[record.name] = record.id
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

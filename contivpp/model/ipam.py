@@ -1,0 +1,126 @@
+"""Addresses of the pods of one node: who has which, and who gets the next.
+
+State without input or output; the controller feeds it. The search starts after the address that was given
+last, so that an address is not used again at once. Source: spec/agent.md 7.3.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+
+from contivpp.model.addressplan import Address, AddressPlan, Network
+from contivpp.model.keys import PodID
+
+_GATEWAY = 1
+_WIDEST_BITS = 63
+
+
+class AddressesExhausted(Exception):  # noqa: N818 - reads as what it is
+    """Every address of a node's subnet is taken.
+
+    Attributes:
+        subnet: of the node's pods.
+        capacity: how many pods it has addresses for.
+    """
+
+    def __init__(self, subnet: Network, capacity: int) -> None:
+        super().__init__(
+            f"no IP address is free for allocation in the subnet {subnet}: all {capacity} are taken; "
+            "delete pods of this node, or give nodes larger subnets with ipamConfig.podSubnetOneNodePrefixLen"
+        )
+        self.subnet = subnet
+        self.capacity = capacity
+
+
+class PodAddresses:
+    """The addresses of a node's pods."""
+
+    def __init__(self, plan: AddressPlan, node_id: int) -> None:
+        """Starts with none given.
+
+        Raises:
+            AddressPlanError: the plan has no pods' subnet for the node.
+        """
+        self.subnet = plan.pod_subnet(node_id)
+        bits = min(self.subnet.max_prefixlen - self.subnet.prefixlen, _WIDEST_BITS)
+        self._highest = (1 << bits) - 3  # the last two are the NAT loopback and the broadcast address
+        self._last = _GATEWAY
+        self._number_of: dict[PodID, int] = {}
+        self._pod_at: dict[int, PodID] = {}
+
+    @property
+    def capacity(self) -> int:
+        """How many pods can have an address at once."""
+        return max(self._highest - _GATEWAY, 0)
+
+    def allocate(self, pod: PodID) -> Address:
+        """The pod's address: the one it has, else the next free one.
+
+        Raises:
+            AddressesExhausted: names the subnet and what to do.
+        """
+        if pod in self._number_of:
+            return self.subnet[self._number_of[pod]]
+        if len(self._pod_at) >= self.capacity:
+            raise AddressesExhausted(self.subnet, self.capacity)
+        number = self._after(self._last)
+        while number in self._pod_at:
+            number = self._after(number)
+        self._last = number
+        self._set(pod, number)
+        return self.subnet[number]
+
+    def adopt(self, pod: PodID, address: str) -> bool:
+        """Records an address that a pod has already; returns False when another pod has it or it is not ours.
+
+        Of two claims to an address the first one counts, so callers bring what they trust most first; of two
+        addresses of a pod the last one counts.
+        """
+        number = self._number(address)
+        if number is None or self._pod_at.get(number, pod) != pod:
+            return False
+        self.release(pod)
+        self._set(pod, number)
+        self._last = max(self._last, number)
+        return True
+
+    def release(self, pod: PodID) -> None:
+        """Frees the pod's address; a pod without one is fine."""
+        number = self._number_of.pop(pod, None)
+        if number is not None:
+            del self._pod_at[number]
+
+    def rebuild(self, pods: Iterable[tuple[PodID, str]]) -> None:
+        """Forgets everything and learns what pods have; addresses of other nodes are ignored."""
+        self._number_of.clear()
+        self._pod_at.clear()
+        self._last = _GATEWAY
+        for pod, address in pods:
+            self.adopt(pod, address)
+
+    def owner(self, address: str) -> PodID | None:
+        """The pod that has the address."""
+        number = self._number(address)
+        return None if number is None else self._pod_at.get(number)
+
+    def allocations(self) -> Mapping[PodID, Address]:
+        """Every address that is given, by pod."""
+        return {pod: self.subnet[number] for pod, number in self._number_of.items()}
+
+    def _after(self, number: int) -> int:
+        return number + 1 if number < self._highest else _GATEWAY + 1
+
+    def _set(self, pod: PodID, number: int) -> None:
+        self._number_of[pod] = number
+        self._pod_at[number] = pod
+
+    def _number(self, text: str) -> int | None:
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            return None
+        if address not in self.subnet:
+            return None
+        number = int(address) - int(self.subnet.network_address)
+        return number if _GATEWAY < number <= self._highest else None

@@ -1,0 +1,43 @@
+"""Labels and selectors, as namespaces, pods and policies carry them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from contivpp.model.codec import Record
+
+
+class Label(Record):
+    """One label; the lists of records are sorted by key."""
+
+    key: str = ""
+    value: str = ""
+
+
+class Operator(StrEnum):
+    """How an expression of a selector compares."""
+
+    IN = "IN"
+    NOT_IN = "NOT_IN"
+    EXISTS = "EXISTS"
+    DOES_NOT_EXIST = "DOES_NOT_EXIST"
+
+
+class LabelExpression(Record):
+    """One matchExpressions entry."""
+
+    key: str = ""
+    operator: Operator = Operator.IN
+    value: tuple[str, ...] = ()
+
+
+class LabelSelector(Record):
+    """All must match; an empty selector matches everything."""
+
+    match_label: tuple[Label, ...] = ()
+    match_expression: tuple[LabelExpression, ...] = ()
+
+
+def sorted_labels(labels: dict[str, str]) -> tuple[Label, ...]:
+    """Labels of a Kubernetes object as records, sorted by key."""
+    return tuple(Label(key=key, value=value) for key, value in sorted(labels.items()))

@@ -1,0 +1,63 @@
+"""A Kubernetes pod, as far as the network needs it. Source: spec/cluster.md 1.4."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from contivpp.model.codec import Record
+from contivpp.model.labels import Label
+
+
+class Protocol(StrEnum):
+    """The transport protocols that the original knows; TCP is its zero value."""
+
+    TCP = "TCP"
+    UDP = "UDP"
+
+
+class ContainerPort(Record):
+    """A port that a container declares.
+
+    The original has no word for SCTP: then `protocol` stays away and `sctp` says it.
+    """
+
+    name: str = ""
+    host_port: int = 0
+    container_port: int = 0
+    protocol: Protocol = Protocol.TCP
+    host_ip_address: str = ""
+    sctp: bool = False
+
+    @property
+    def transport(self) -> str:
+        """ "TCP", "UDP" or "SCTP"."""
+        return "SCTP" if self.sctp else str(self.protocol)
+
+
+class Container(Record):
+    """A container and its declared ports."""
+
+    name: str = ""
+    port: tuple[ContainerPort, ...] = ()
+
+
+class Pod(Record):
+    """A pod.
+
+    `ip_addresses` and `host_ip_addresses` hold all addresses of a dual-stack pod and are empty otherwise.
+    `terminated` is true once all containers ended for good: its address is somebody else's soon.
+    """
+
+    name: str = ""
+    namespace: str = ""
+    label: tuple[Label, ...] = ()
+    ip_address: str = ""
+    host_ip_address: str = ""
+    container: tuple[Container, ...] = ()
+    annotations: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    ip_addresses: tuple[str, ...] = ()
+    host_ip_addresses: tuple[str, ...] = ()
+    host_network: bool = False
+    terminated: bool = False
+    node_name: str = ""

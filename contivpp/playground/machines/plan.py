@@ -1,0 +1,124 @@
+"""What a playground is to be: a bridge, a subnet, and machines with addresses in it.
+
+The subnet is checked before anything is created: a playground on a network that the machine itself uses
+would cut the machine off.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_STATE = Path("/var/lib/contiv-playground")
+SUBNET_VARIABLE = "contivpp_playground_subnet"
+# What CI machines are reached through, in use or not.
+RESERVED = (ipaddress.IPv4Network("192.0.2.0/24"),)
+_MINIMUM_SIZE = 8
+
+
+class MachinesError(Exception):
+    """A playground that cannot be built as asked; the message says why and what to change."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """The bridge that joins the machines; the controller's own address on it is the first of the subnet."""
+
+    bridge: str
+    subnet: ipaddress.IPv4Network
+
+    @classmethod
+    def parse(cls, bridge: str, subnet: str) -> Network:
+        """Reads a subnet such as 10.210.0.0/24.
+
+        Raises:
+            MachinesError: It is no IPv4 subnet, or one too small for a playground.
+        """
+        try:
+            network = ipaddress.IPv4Network(subnet)
+        except ValueError as error:
+            raise MachinesError(f"{SUBNET_VARIABLE} is not an IPv4 subnet: {error}") from error
+        if network.num_addresses < _MINIMUM_SIZE:
+            raise MachinesError(f"{SUBNET_VARIABLE} {network} is too small for a playground: choose a /24")
+        return cls(bridge, network)
+
+    @property
+    def gateway(self) -> ipaddress.IPv4Interface:
+        """The controller's address on the bridge."""
+        return ipaddress.IPv4Interface(f"{self.subnet[1]}/{self.subnet.prefixlen}")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One machine: its name and its static address."""
+
+    name: str
+    address: ipaddress.IPv4Interface
+
+    @classmethod
+    def parse(cls, name: str, address: str, network: Network) -> Machine:
+        """Reads a machine's address and checks that it lies in the playground's subnet.
+
+        Raises:
+            MachinesError: The address is none, is not in the subnet, or is the controller's own.
+        """
+        try:
+            parsed = ipaddress.IPv4Address(address)
+        except ValueError as error:
+            raise MachinesError(f"the address of {name} is not an IPv4 address: {error}") from error
+        edges = (network.subnet[0], network.subnet[-1], network.gateway.ip)
+        if parsed not in network.subnet or parsed in edges:
+            raise MachinesError(
+                f"{name} cannot have the address {parsed}: it must be a host of {SUBNET_VARIABLE} {network.subnet}"
+                f" other than {network.gateway.ip}, which is the controller's"
+            )
+        return cls(name, ipaddress.IPv4Interface(f"{parsed}/{network.subnet.prefixlen}"))
+
+
+@dataclass(frozen=True)
+class Used:
+    """A subnet that the machine already uses, and the device that it uses it on."""
+
+    device: str
+    subnet: ipaddress.IPv4Network
+
+
+def check(network: Network, used: Iterable[Used]) -> None:
+    """Refuses a subnet that the machine uses for anything but this playground.
+
+    Raises:
+        MachinesError: The subnet overlaps one in use, or one that is reserved.
+    """
+    advice = f"set {SUBNET_VARIABLE} to a free private /24, such as 10.213.0.0/24"
+    for other in used:
+        if other.device != network.bridge and other.subnet.overlaps(network.subnet):
+            raise MachinesError(
+                f"The playground's subnet {network.subnet} overlaps {other.subnet}, which this machine uses on"
+                f" {other.device}: {advice}."
+            )
+    for reserved in RESERVED:
+        if reserved.overlaps(network.subnet):
+            raise MachinesError(f"The playground's subnet {network.subnet} is reserved on this machine: {advice}.")
+
+
+def subnets_in_use() -> list[Used]:
+    """Lists the IPv4 subnets that the machine has addresses in or routes to, the default route left out."""
+    used = []
+    for link in _ip("address", "show"):
+        for address in link.get("addr_info", ()):
+            interface = ipaddress.IPv4Interface(f"{address['local']}/{address['prefixlen']}")
+            used.append(Used(link["ifname"], interface.network))
+    for route in _ip("route", "show", "table", "main"):
+        if route["dst"] != "default" and "dev" in route:
+            used.append(Used(route["dev"], ipaddress.IPv4Network(route["dst"])))
+    return used
+
+
+def _ip(*arguments: str) -> Sequence[dict[str, object]] | list:  # type: ignore[type-arg]
+    command = ["ip", "-4", "-json", *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+    return json.loads(done.stdout or "[]")  # type: ignore[no-any-return]

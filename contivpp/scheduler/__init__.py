@@ -1,0 +1,1 @@
+"""Transactional, dependency-ordered key-value scheduler; knows no network."""
