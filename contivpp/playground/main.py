@@ -14,8 +14,14 @@ from typing import cast
 _COMMANDS = {
     "apiserver": ("contivpp.playground.apiserver.main", "the stand-in for the Kubernetes API server"),
     "kubelet": ("contivpp.playground.kubelet.main", "the stand-in for the kubelet"),
-    "controller": ("contivpp.playground.controller.main", "the stand-in for scheduler and controller manager"),
-    "machines": ("contivpp.playground.machines.main", "builds, starts and stops the machines of a playground"),
+    "controller": (
+        "contivpp.playground.controller.main",
+        "the stand-in for scheduler and controller manager",
+    ),
+    "machines": (
+        "contivpp.playground.machines.main",
+        "builds, starts and stops the machines of a playground",
+    ),
 }
 
 

@@ -117,7 +117,8 @@ def _down(options: argparse.Namespace) -> Result:
 
 def _status(options: argparse.Namespace) -> Result:
     machines = {
-        machine.name: "running" if machine.is_running() else "stopped" for machine in node.created(options.state)
+        machine.name: "running" if machine.is_running() else "stopped"
+        for machine in node.created(options.state)
     }
     return {"changed": False, "image": Image(options.state).is_built(), "machines": machines}
 
@@ -136,7 +137,9 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], Result], str]] = {
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="contiv-playground machines", description=__doc__)
     parser.add_argument("--state", type=Path, default=DEFAULT_STATE, help="folder of image and machines")
-    parser.add_argument("--files", type=Path, default=Path(".playground"), help="folder of ssh key and known hosts")
+    parser.add_argument(
+        "--files", type=Path, default=Path(".playground"), help="folder of ssh key and known hosts"
+    )
     parser.add_argument("--bridge", default="contivpg0")
     parser.add_argument("--subnet", default="10.210.0.0/24")
     parser.add_argument("--check", action="store_true", help="change nothing, say what would be changed")

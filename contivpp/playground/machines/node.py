@@ -82,7 +82,13 @@ class Node:
         command = [
             *("systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit"),
             *(f"--machine={self.name}", f"--directory={self.root}", f"--network-bridge={network.bridge}"),
-            *("--capability=all", "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=pipe"),
+            *(
+                "--capability=all",
+                "--resolv-conf=off",
+                "--timezone=off",
+                "--link-journal=no",
+                "--console=pipe",
+            ),
         ]
         if shutil.which(command[0]) is None:
             raise MachinesError("systemd-nspawn is not installed: apt-get install systemd-container")

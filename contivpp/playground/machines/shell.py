@@ -12,7 +12,10 @@ _LAST_LINES = 15
 
 
 def run(
-    command: Sequence[str | Path], *, environment: Mapping[str, str] | None = None, timeout: float | None = None
+    command: Sequence[str | Path],
+    *,
+    environment: Mapping[str, str] | None = None,
+    timeout: float | None = None,
 ) -> str:
     """Runs a command and returns what it printed.
 
@@ -25,7 +28,9 @@ def run(
             words, check=False, capture_output=True, text=True, env=environment, timeout=timeout
         )
     except FileNotFoundError as error:
-        raise MachinesError(f"{words[0]} is not installed: apt-get install {_package_of(words[0])}") from error
+        raise MachinesError(
+            f"{words[0]} is not installed: apt-get install {_package_of(words[0])}"
+        ) from error
     except subprocess.TimeoutExpired as error:
         raise MachinesError(f"{' '.join(words)} did not end within {timeout:g} s") from error
     if done.returncode:

@@ -1,0 +1,49 @@
+"""What a cluster has from the start: its namespaces, and the service of the API itself."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from contivpp.playground.apiserver.objects import Objects, Target
+from contivpp.playground.apiserver.rules import Rules
+
+_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+
+
+def ensure(objects: Objects, rules: Rules, advertise_address: str, port: int) -> None:
+    """Makes what is missing, and corrects the address of the API when it has moved."""
+    for name in _NAMESPACES:
+        labels = {"kubernetes.io/metadata.name": name}
+        _ensure(objects, "", "namespaces", {"metadata": {"name": name, "labels": labels}})
+    https = {"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}
+    labels = {"component": "apiserver", "provider": "kubernetes"}
+    metadata = {"name": "kubernetes", "namespace": "default", "labels": labels}
+    service = {
+        "metadata": metadata,
+        "spec": {"type": "ClusterIP", "clusterIP": str(rules.service_network[1]), "ports": [https]},
+    }
+    _ensure(objects, "", "services", service)
+    ports = [{"name": "https", "port": port, "protocol": "TCP"}]
+    subset = {"addresses": [{"ip": advertise_address}], "ports": ports}
+    _ensure(objects, "", "endpoints", {"metadata": metadata, "subsets": [subset]}, replace=True)
+    endpoints = {
+        "metadata": {**metadata, "labels": {"kubernetes.io/service-name": "kubernetes"}},
+        "addressType": f"IPv{ipaddress.ip_address(advertise_address).version}",
+        "endpoints": [{"addresses": [advertise_address], "conditions": {"ready": True}}],
+        "ports": ports,
+    }
+    _ensure(objects, "discovery.k8s.io", "endpointslices", endpoints, replace=True)
+
+
+def _ensure(
+    objects: Objects, group: str, plural: str, subject: dict[str, object], *, replace: bool = False
+) -> None:
+    resource = objects.resources.find(group, "v1", plural)
+    assert resource is not None
+    metadata = subject["metadata"]
+    assert isinstance(metadata, dict)
+    target = Target(resource, metadata.get("namespace", ""), metadata["name"])
+    if objects.storage.get(resource.key, target.key) is None:
+        objects.create(target, subject)
+    elif replace:
+        objects.update(target, subject)
