@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Any
 
 from contivpp.playground.apiserver.objects import Objects, Target
 from contivpp.playground.apiserver.rules import Rules
@@ -18,7 +19,7 @@ def ensure(objects: Objects, rules: Rules, advertise_address: str, port: int) ->
     https = {"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}
     labels = {"component": "apiserver", "provider": "kubernetes"}
     metadata = {"name": "kubernetes", "namespace": "default", "labels": labels}
-    service = {
+    service: dict[str, Any] = {
         "metadata": metadata,
         "spec": {"type": "ClusterIP", "clusterIP": str(rules.service_network[1]), "ports": [https]},
     }
@@ -36,12 +37,11 @@ def ensure(objects: Objects, rules: Rules, advertise_address: str, port: int) ->
 
 
 def _ensure(
-    objects: Objects, group: str, plural: str, subject: dict[str, object], *, replace: bool = False
+    objects: Objects, group: str, plural: str, subject: dict[str, Any], *, replace: bool = False
 ) -> None:
     resource = objects.resources.find(group, "v1", plural)
     assert resource is not None
     metadata = subject["metadata"]
-    assert isinstance(metadata, dict)
     target = Target(resource, metadata.get("namespace", ""), metadata["name"])
     if objects.storage.get(resource.key, target.key) is None:
         objects.create(target, subject)

@@ -84,7 +84,7 @@ class Rules:
             spec.setdefault("sessionAffinityConfig", {}).setdefault("clientIP", {}).setdefault(
                 "timeoutSeconds", 10800
             )
-        family = "IPv6" if self.service_network.version == 6 else "IPv4"  # noqa: PLR2004 - a version of IP
+        family = "IPv6" if self.service_network.version == 6 else "IPv4"
         spec.setdefault("ipFamilies", [family])
         spec.setdefault("ipFamilyPolicy", "SingleStack")
         if problems:

@@ -13,7 +13,7 @@ import msgspec
 import yaml
 from aiohttp import ClientConnectionError, web
 
-from contivpp.playground.apiserver import discovery, errors, patches, selectors
+from contivpp.playground.apiserver import discovery, errors, patches, protobuf, selectors
 from contivpp.playground.apiserver.errors import ApiError
 from contivpp.playground.apiserver.lists import Event, ListOptions, Watches, page
 from contivpp.playground.apiserver.objects import DeleteOptions, Objects, Target
@@ -311,6 +311,8 @@ async def _body(request: web.Request) -> Any:
     if not raw:
         return None
     content = request.content_type
+    if content == protobuf.CONTENT_TYPE:
+        return protobuf.decode(raw)
     try:
         if "yaml" in content:
             return yaml.safe_load(raw)
@@ -351,10 +353,8 @@ def _wants_table(request: web.Request) -> str:
 
 
 def _list_options(query: Mapping[str, str], target: Target) -> ListOptions:
-    if target.name:  # a watch of one object, in the old way
-        only = selectors.fields(f"metadata.name={target.name}", ())
-    else:
-        only = None
+    # A watch of one object by its path is a watch of the collection with a selector.
+    only = selectors.fields(f"metadata.name={target.name}", ()) if target.name else None
     initial = query.get("sendInitialEvents")
     timeout = _number(query, "timeoutSeconds")
     return ListOptions(

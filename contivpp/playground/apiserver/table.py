@@ -18,19 +18,20 @@ def _age(stamp: str | None, now: datetime) -> str:
     """A time stamp as kubectl writes an age: the two largest units, fewer with years."""
     if not stamp:
         return "<unknown>"
-    seconds = int((now - datetime.fromisoformat(stamp)).total_seconds())
-    if seconds < 120:
-        return f"{max(seconds, 0)}s"
+    seconds = max(int((now - datetime.fromisoformat(stamp)).total_seconds()), 0)
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
-    if minutes < 10:
-        return f"{minutes}m{seconds % 60}s" if seconds % 60 else f"{minutes}m"
-    if minutes < 180:
-        return f"{minutes}m"
-    if hours < 8:
-        return f"{hours}h{minutes % 60}m" if minutes % 60 else f"{hours}h"
-    if hours < 48:
-        return f"{hours}h"
-    return f"{days}d{hours % 24}h" if days < 8 and hours % 24 else f"{days}d"
+    # Below each limit: the larger unit, and what is left of the smaller one.
+    for limit, larger, smaller, units in (
+        (120, seconds, 0, "s"),
+        (600, minutes, seconds % 60, "ms"),
+        (3 * 3600, minutes, 0, "m"),
+        (8 * 3600, hours, minutes % 60, "hm"),
+        (48 * 3600, hours, 0, "h"),
+        (8 * 86400, days, hours % 24, "dh"),
+    ):
+        if seconds < limit:
+            return f"{larger}{units[0]}" + (f"{smaller}{units[1]}" if smaller else "")
+    return f"{days}d"
 
 
 def _joined(values: Iterable[object], empty: str = _NONE) -> str:

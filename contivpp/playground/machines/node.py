@@ -130,7 +130,8 @@ class Node:
                 raise MachinesError(f"{self.name} ended while it was starting: see {self._last_words()}")
             if time.monotonic() > end:
                 raise MachinesError(
-                    f"{self.name} does not answer on {address} port {_SSH} after {timeout:g} s: see {self._last_words()}"
+                    f"{self.name} does not answer on {address} port {_SSH} after {timeout:g} s:"
+                    f" see {self._last_words()}"
                 )
             time.sleep(0.1)
 

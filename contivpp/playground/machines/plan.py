@@ -9,9 +9,10 @@ from __future__ import annotations
 import ipaddress
 import json
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 DEFAULT_STATE = Path("/var/lib/contiv-playground")
 SUBNET_VARIABLE = "contivpp_playground_subnet"
@@ -73,8 +74,8 @@ class Machine:
         edges = (network.subnet[0], network.subnet[-1], network.gateway.ip)
         if parsed not in network.subnet or parsed in edges:
             raise MachinesError(
-                f"{name} cannot have the address {parsed}: it must be a host of {SUBNET_VARIABLE} {network.subnet}"
-                f" other than {network.gateway.ip}, which is the controller's"
+                f"{name} cannot have the address {parsed}: it must be a host of {SUBNET_VARIABLE}"
+                f" {network.subnet} other than {network.gateway.ip}, which is the controller's"
             )
         return cls(name, ipaddress.IPv4Interface(f"{parsed}/{network.subnet.prefixlen}"))
 
@@ -97,8 +98,8 @@ def check(network: Network, used: Iterable[Used]) -> None:
     for other in used:
         if other.device != network.bridge and other.subnet.overlaps(network.subnet):
             raise MachinesError(
-                f"The playground's subnet {network.subnet} overlaps {other.subnet}, which this machine uses on"
-                f" {other.device}: {advice}."
+                f"The playground's subnet {network.subnet} overlaps {other.subnet}, which this machine uses"
+                f" on {other.device}: {advice}."
             )
     for reserved in RESERVED:
         if reserved.overlaps(network.subnet):
@@ -120,7 +121,8 @@ def subnets_in_use() -> list[Used]:
     return used
 
 
-def _ip(*arguments: str) -> Sequence[dict[str, object]] | list:  # type: ignore[type-arg]
+def _ip(*arguments: str) -> list[dict[str, Any]]:
     command = ["ip", "-4", "-json", *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
-    return json.loads(done.stdout or "[]")  # type: ignore[no-any-return]
+    found: list[dict[str, Any]] = json.loads(done.stdout or "[]")
+    return found
