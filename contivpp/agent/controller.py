@@ -145,9 +145,7 @@ class Controller:
 
     # ---- the cluster and this node
 
-    async def _cluster_changed(
-        self, news: Iterable[tuple[str, str, Any | None]]
-    ) -> tuple[int, Mapping[str, str]]:
+    async def _cluster_changed(self, news: Iterable[tuple[str, str, Any | None]]) -> tuple[int, Mapping[str, str]]:
         changes: list[Change] = []
         about_us = False
         for kind, record_id, record in news:
@@ -281,4 +279,3 @@ def _some(errors: Mapping[str, str], limit: int = 3) -> str:
     shown = [f"{key}: {error}" for key, error in list(errors.items())[:limit]]
     more = len(errors) - len(shown)
     return "; ".join(shown) + (f" and {more} more" if more > 0 else "")
-

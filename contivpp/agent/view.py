@@ -126,8 +126,8 @@ class View:
         """An independent view with the same contents; records themselves are frozen and shared."""
         twin = copy.copy(self)
         twin.pods = dict(self.pods)
-        twin._records = {kind: dict(records) for kind, records in self._records.items()}  # noqa: SLF001
-        twin._id_of_name = dict(self._id_of_name)  # noqa: SLF001
+        twin._records = {kind: dict(records) for kind, records in self._records.items()}
+        twin._id_of_name = dict(self._id_of_name)
         return twin
 
     # ---- changing (the controller only)

@@ -75,10 +75,7 @@ class LinuxConnectivity:
             Neighbour(link=VXLAN, address=far_end, mac=mac),
             Route(to=str(plan.pod_subnet(node.id)), via=far_end, link=VXLAN),
             Route(to=str(plan.host_link_subnet(node.id)), via=far_end, link=VXLAN),
-            *(
-                Route(to=_host(address), via=far_end, link=VXLAN, table=POD_TABLE)
-                for address in node.management
-            ),
+            *(Route(to=_host(address), via=far_end, link=VXLAN, table=POD_TABLE) for address in node.management),
         )
 
     def local_pod(self, pod: LocalPod, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
@@ -126,4 +123,4 @@ def _everywhere(address: str) -> str:
 
 
 def _forwarding(version: int) -> str:
-    return "net.ipv6.conf.all.forwarding" if version == 6 else "net.ipv4.ip_forward"  # noqa: PLR2004
+    return "net.ipv6.conf.all.forwarding" if version == 6 else "net.ipv4.ip_forward"

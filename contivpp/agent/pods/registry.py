@@ -23,6 +23,7 @@ from contivpp.agent.pods.api import Attachment, NotReadyError, PodAddress, PodEr
 from contivpp.agent.view import LocalPod, View
 from contivpp.model.ipam import AddressesExhausted, PodAddresses
 from contivpp.model.keys import PodID
+from contivpp.scheduler.state import IN_PLACE
 
 if TYPE_CHECKING:
     from contivpp.agent.controller import Controller
@@ -178,7 +179,7 @@ class PodRegistry:
         waiting = [
             status
             for status in map(controller.scheduler.state_of, self.keys_of(controller, pod))
-            if status not in (ValueState.CONFIGURED, ValueState.DISCOVERED)
+            if status not in IN_PLACE
         ]
         return f"{len(waiting)} of its values are not configured" if waiting else ""
 
