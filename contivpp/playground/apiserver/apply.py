@@ -42,9 +42,7 @@ def apply(current: Object | None, applied: Object, *, manager: str, force: bool,
     wanted = {path: value for path, value in _paths(applied, (), ()) if path not in _IDENTITY}
     for entry in others:
         theirs = _set(entry["fieldsV1"])
-        clashes = sorted(
-            path for path, value in wanted.items() if path in theirs and _differs(base, path, value)
-        )
+        clashes = sorted(path for path, value in wanted.items() if path in theirs and _differs(base, path, value))
         if clashes and not force:
             raise _conflict(entry["manager"], clashes)
         entry["fieldsV1"] = _tree(theirs - set(clashes))

@@ -36,9 +36,7 @@ def ensure(objects: Objects, rules: Rules, advertise_address: str, port: int) ->
     _ensure(objects, "discovery.k8s.io", "endpointslices", endpoints, replace=True)
 
 
-def _ensure(
-    objects: Objects, group: str, plural: str, subject: dict[str, Any], *, replace: bool = False
-) -> None:
+def _ensure(objects: Objects, group: str, plural: str, subject: dict[str, Any], *, replace: bool = False) -> None:
     resource = objects.resources.find(group, "v1", plural)
     assert resource is not None
     metadata = subject["metadata"]

@@ -132,9 +132,7 @@ class Watches:
         one error event with code 410 and ends.
         """
         revision = self._storage.revision
-        with_state = options.initial_events or (
-            options.initial_events is None and options.revision in ("", "0")
-        )
+        with_state = options.initial_events or (options.initial_events is None and options.revision in ("", "0"))
         if options.revision not in ("", "0"):
             revision = _revision(options.revision, self._storage.revision)
         try:

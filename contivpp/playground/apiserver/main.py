@@ -28,13 +28,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--certificate", help="of the server; without one, only a loopback address is served")
     parser.add_argument("--key", help="of the server")
     parser.add_argument("--ca", help="whose certificates clients must have")
-    parser.add_argument(
-        "--file", type=Path, help="SQLite file that keeps the objects; without one they are lost"
-    )
+    parser.add_argument("--file", type=Path, help="SQLite file that keeps the objects; without one they are lost")
     parser.add_argument("--service-cidr", default=DEFAULT_SERVICE_CIDR)
-    parser.add_argument(
-        "--history", type=int, default=DEFAULT_HISTORY, help="changes to remember per resource"
-    )
+    parser.add_argument("--history", type=int, default=DEFAULT_HISTORY, help="changes to remember per resource")
     parser.add_argument("--bookmark-interval", type=float, default=30.0, help="seconds")
     options = parser.parse_args(arguments)
     given = [bool(options.certificate), bool(options.key), bool(options.ca)]
@@ -47,9 +43,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 async def _run(options: argparse.Namespace) -> None:
     storage = Storage(options.file, history=options.history)
-    server = ApiServer(
-        storage, service_cidr=options.service_cidr, bookmark_interval=options.bookmark_interval
-    )
+    server = ApiServer(storage, service_cidr=options.service_cidr, bookmark_interval=options.bookmark_interval)
     context = tls(options.certificate, options.key, options.ca) if options.certificate else None
     runner, port = await serve(server, options.address, options.port, context)
     try:

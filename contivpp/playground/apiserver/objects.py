@@ -165,9 +165,7 @@ class Objects:
         if namespace is None:
             raise errors.not_found("", "namespaces", target.namespace)
         if namespace["metadata"].get("deletionTimestamp") and target.resource.key != "/events":
-            why = (
-                f"unable to create new content in namespace {target.namespace} because it is being terminated"
-            )
+            why = f"unable to create new content in namespace {target.namespace} because it is being terminated"
             cause = {"reason": "NamespaceTerminating", "message": why, "field": "metadata.namespace"}
             raise errors.forbidden(*target.names, why, [cause])
 
@@ -190,9 +188,7 @@ class Objects:
         changed = self._checked(target, change(copy.deepcopy(old)))
         return self._replace(target, changed, dry_run=dry_run)
 
-    def apply(
-        self, target: Target, body: Any, *, manager: str, force: bool, dry_run: bool
-    ) -> tuple[Object, bool]:
+    def apply(self, target: Target, body: Any, *, manager: str, force: bool, dry_run: bool) -> tuple[Object, bool]:
         """Server-side apply; returns the object and whether it is new.
 
         Raises:
@@ -215,9 +211,7 @@ class Objects:
         before, metadata = old["metadata"], subject["metadata"]
         seen = metadata.get("resourceVersion")
         if seen and seen != before["resourceVersion"]:
-            why = (
-                "the object has been modified; please apply your changes to the latest version and try again"
-            )
+            why = "the object has been modified; please apply your changes to the latest version and try again"
             raise errors.conflict(*target.names, why)
         if metadata.get("uid", before["uid"]) != before["uid"]:
             why = f"the UID in the precondition ({metadata['uid']}) does not match that of the object"
@@ -324,9 +318,7 @@ class Objects:
             return 0
         if not subject["spec"].get("nodeName") or (subject.get("status") or {}).get("phase") in _FINISHED:
             return 0
-        grace = (
-            subject["spec"].get("terminationGracePeriodSeconds", DEFAULT_GRACE) if wanted is None else wanted
-        )
+        grace = subject["spec"].get("terminationGracePeriodSeconds", DEFAULT_GRACE) if wanted is None else wanted
         return max(int(grace), 0)
 
     @staticmethod

@@ -67,9 +67,7 @@ def merge(target: Any, patch: Any) -> Any:
     return result
 
 
-def strategic(
-    target: Mapping[str, Any], patch: Mapping[str, Any], path: tuple[str, ...] = ()
-) -> dict[str, Any]:
+def strategic(target: Mapping[str, Any], patch: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[str, Any]:
     """Applies a strategic merge patch, with the directives $patch, $retainKeys, $deleteFromPrimitiveList.
 
     $setElementOrder is honoured for lists that are merged.
@@ -161,9 +159,7 @@ def json_patch(target: Any, operations: Any) -> Any:
         try:
             result = _operate(result, operation)
         except (KeyError, IndexError, ValueError, TypeError) as error:
-            message = (
-                f"the server rejected our request: operation {number} of the JSON patch failed: {error!r}"
-            )
+            message = f"the server rejected our request: operation {number} of the JSON patch failed: {error!r}"
             raise ApiError(422, "Invalid", message) from error
     return result
 

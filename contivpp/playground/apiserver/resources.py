@@ -106,9 +106,7 @@ BUILT_IN = (
     Resource(plural="configmaps", singular="configmap", kind="ConfigMap", short_names=("cm",)),
     Resource(plural="secrets", singular="secret", kind="Secret", fields=("type",)),
     Resource(plural="serviceaccounts", singular="serviceaccount", kind="ServiceAccount", short_names=("sa",)),
-    Resource(
-        group="discovery.k8s.io", plural="endpointslices", singular="endpointslice", kind="EndpointSlice"
-    ),
+    Resource(group="discovery.k8s.io", plural="endpointslices", singular="endpointslice", kind="EndpointSlice"),
     Resource(
         group="networking.k8s.io",
         plural="networkpolicies",

@@ -129,9 +129,7 @@ class Rules:
             text = f"Invalid value: {address!r}: must be an address of {self.service_network}"
             problems.append(("spec.clusterIPs", text))
         elif any(service["spec"].get("clusterIP") == address for service in self._services()):
-            problems.append(
-                ("spec.clusterIPs", f"Invalid value: {address!r}: provided IP is already allocated")
-            )
+            problems.append(("spec.clusterIPs", f"Invalid value: {address!r}: provided IP is already allocated"))
 
     def _node_ports(self, service: Object, before: Mapping[str, Any], problems: Problems) -> None:
         name = (service["metadata"].get("namespace"), service["metadata"]["name"])
@@ -150,9 +148,7 @@ class Rules:
                 wanted = next((free for free in NODE_PORTS if (free, protocol) not in used), None)
             field = f"spec.ports[{number}].nodePort"
             if wanted is None or wanted not in NODE_PORTS:
-                problems.append(
-                    (field, f"Invalid value: {wanted}: provided port is not in the range 30000-32767")
-                )
+                problems.append((field, f"Invalid value: {wanted}: provided port is not in the range 30000-32767"))
             elif (wanted, protocol) in used:
                 problems.append((field, f"Invalid value: {wanted}: provided port is already allocated"))
             else:
@@ -223,9 +219,7 @@ def _container(container: Object, field: str, problems: Problems, *, host_networ
 def _port(port: Object, name: str, field: str, problems: Problems) -> None:
     number = port.get(name)
     if not isinstance(number, int) or not 0 < number < 65536:
-        problems.append(
-            (f"{field}.{name}", f"Invalid value: {number!r}: must be between 1 and 65535, inclusive")
-        )
+        problems.append((f"{field}.{name}", f"Invalid value: {number!r}: must be between 1 and 65535, inclusive"))
     if port.get("protocol") not in _PROTOCOLS:
         problems.append((f"{field}.protocol", f"Unsupported value: {port.get('protocol')!r}"))
 

@@ -100,9 +100,7 @@ class ApiServer:
                 return await self._post(request, target)
             case "PUT":
                 _needs_name(target, request.method)
-                return _json(
-                    self.objects.update(target, await _body(request), dry_run=_dry_run(request.query))
-                )
+                return _json(self.objects.update(target, await _body(request), dry_run=_dry_run(request.query)))
             case "PATCH":
                 return await self._patch(request, target)
             case "DELETE":
@@ -137,9 +135,7 @@ class ApiServer:
         match = _PATH.match(path)
         if match is None:
             raise errors.no_such_path()
-        resource = self.resources.find(
-            match["group"] or "", match["core"] or match["version"], match["plural"]
-        )
+        resource = self.resources.find(match["group"] or "", match["core"] or match["version"], match["plural"])
         if resource is None:
             raise errors.no_such_path()
         namespace, name, subresource = (
@@ -188,9 +184,7 @@ class ApiServer:
         self, request: web.Request, resource: Resource, options: ListOptions, include: str
     ) -> web.StreamResponse:
         events = self._watches.watch(resource.key, options)
-        response = web.StreamResponse(
-            headers={"Content-Type": "application/json", "Cache-Control": "no-cache"}
-        )
+        response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache"})
         first = True
         try:
             response.enable_chunked_encoding()

@@ -135,9 +135,7 @@ def _endpoints(endpoints: Object, now: datetime) -> list[Cell]:
 
 def _slice(subject: Object, now: datetime) -> list[Cell]:
     addresses = [a for endpoint in subject.get("endpoints") or () for a in endpoint.get("addresses") or ()]
-    shown = _joined(addresses[:3], "<unset>") + (
-        f" + {len(addresses) - 3} more..." if len(addresses) > 3 else ""
-    )
+    shown = _joined(addresses[:3], "<unset>") + (f" + {len(addresses) - 3} more..." if len(addresses) > 3 else "")
     return [
         subject["metadata"]["name"],
         subject.get("addressType", ""),
@@ -253,9 +251,7 @@ def _custom(resource: Resource) -> tuple[list[Object], Row]:
     return [_column("Name"), *(headings or [_column("Age")])], row
 
 
-def table(
-    resource: Resource, objects: Sequence[Object], metadata: Object, include: str = "Metadata"
-) -> Object:
+def table(resource: Resource, objects: Sequence[Object], metadata: Object, include: str = "Metadata") -> Object:
     """A `Table` of objects; `include` says what each row carries: "None", "Metadata" or "Object"."""
     columns, row = _TABLES.get(resource.key) or _custom(resource)
     now = datetime.now(UTC)

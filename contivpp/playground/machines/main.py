@@ -117,8 +117,7 @@ def _down(options: argparse.Namespace) -> Result:
 
 def _status(options: argparse.Namespace) -> Result:
     machines = {
-        machine.name: "running" if machine.is_running() else "stopped"
-        for machine in node.created(options.state)
+        machine.name: "running" if machine.is_running() else "stopped" for machine in node.created(options.state)
     }
     return {"changed": False, "image": Image(options.state).is_built(), "machines": machines}
 

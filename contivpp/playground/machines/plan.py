@@ -103,9 +103,7 @@ def check(network: Network, used: Iterable[Used]) -> None:
             )
     for reserved in RESERVED:
         if reserved.overlaps(network.subnet):
-            raise MachinesError(
-                f"The playground's subnet {network.subnet} is reserved on this machine: {advice}."
-            )
+            raise MachinesError(f"The playground's subnet {network.subnet} is reserved on this machine: {advice}.")
 
 
 def subnets_in_use() -> list[Used]:

@@ -34,9 +34,7 @@ def hierarchies(mounts: Path = Path("/proc/self/mounts")) -> list[Path]:
         if kind == "cgroup2" or (kind == "cgroup" and "name=systemd" in options.split(",")):
             found.append(Path(target))
     if not found:
-        raise MachinesError(
-            "no control group hierarchy is mounted that systemd can use (cgroup2 or name=systemd)"
-        )
+        raise MachinesError("no control group hierarchy is mounted that systemd can use (cgroup2 or name=systemd)")
     return found
 
 
@@ -87,9 +85,7 @@ class Processes:
             for process in self.list():
                 _signal(process, signal.SIGKILL)
             if not _wait(lambda: not self.list(), patience):
-                raise MachinesError(
-                    f"processes of {self._groups[0].name} cannot be ended: {sorted(self.list())}"
-                )
+                raise MachinesError(f"processes of {self._groups[0].name} cannot be ended: {sorted(self.list())}")
         self._remove_groups()
         return True
 

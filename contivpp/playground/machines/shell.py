@@ -28,9 +28,7 @@ def run(
             words, check=False, capture_output=True, text=True, env=environment, timeout=timeout
         )
     except FileNotFoundError as error:
-        raise MachinesError(
-            f"{words[0]} is not installed: apt-get install {_package_of(words[0])}"
-        ) from error
+        raise MachinesError(f"{words[0]} is not installed: apt-get install {_package_of(words[0])}") from error
     except subprocess.TimeoutExpired as error:
         raise MachinesError(f"{' '.join(words)} did not end within {timeout:g} s") from error
     if done.returncode:
