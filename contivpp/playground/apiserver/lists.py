@@ -86,7 +86,8 @@ def page(storage: Storage, resource: str, options: ListOptions) -> Page:
         objects = storage.all(resource) if revision == storage.revision else storage.at(resource, revision)
     except ForgottenError:
         raise errors.expired(
-            "The provided continue parameter is too old to display a consistent list result. You can start a new list"
+            "The provided continue parameter is too old to display a consistent list result. "
+            "You can start a new list without the continue parameter."
         ) from None
     chosen = [
         (key, subject)

@@ -82,13 +82,7 @@ def strategic(target: Mapping[str, Any], patch: Mapping[str, Any], path: tuple[s
         return {}
     if directive not in (None, "merge"):
         raise bad_request(f"unknown patch type: {directive}")
-    result = dict(target)
-    if "$retainKeys" in patch:
-        result = {k: v for k, v in result.items() if k in patch["$retainKeys"]}
-    for name, value in patch.items():
-        if name.startswith(_DELETE_SET):
-            field = name.removeprefix(_DELETE_SET)
-            result[field] = [v for v in result.get(field) or [] if v not in value]
+    result = _prepared(target, patch)
     for name, value in patch.items():
         if name.startswith("$"):
             continue
@@ -107,6 +101,18 @@ def strategic(target: Mapping[str, Any], patch: Mapping[str, Any], path: tuple[s
         field = name.removeprefix(_ORDER)
         if name.startswith(_ORDER) and field not in patch and isinstance(result.get(field), list):
             result[field] = _ordered(result[field], order, merge_key((*path, field)))
+    return result
+
+
+def _prepared(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """The target without what directives take away, before anything is merged into it."""
+    result = dict(target)
+    if "$retainKeys" in patch:
+        result = {k: v for k, v in result.items() if k in patch["$retainKeys"]}
+    for name, value in patch.items():
+        if name.startswith(_DELETE_SET):
+            field = name.removeprefix(_DELETE_SET)
+            result[field] = [v for v in result.get(field) or [] if v not in value]
     return result
 
 

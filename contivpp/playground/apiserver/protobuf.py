@@ -1,8 +1,8 @@
-"""Bodies in Kubernetes' protobuf, which kubectl's typed commands (`kubectl create namespace` and its like) send.
+"""Bodies in Kubernetes' protobuf, which kubectl's typed commands send (`kubectl create namespace`).
 
 Only the kinds that kubectl sends this way are read, and only to JSON; answers are always JSON, which every
 client takes. Source: the field numbers of Kubernetes' generated.proto files, and the envelope
-`runtime.Unknown` behind the four bytes "k8s\\0".
+`runtime.Unknown` behind a magic of four bytes.
 """
 
 from __future__ import annotations

@@ -87,8 +87,18 @@ class Rules:
         family = "IPv6" if self.service_network.version == 6 else "IPv4"
         spec.setdefault("ipFamilies", [family])
         spec.setdefault("ipFamilyPolicy", "SingleStack")
+        if not problems:
+            self._cluster_address(spec, before, problems, new=old is None)
         if problems:
             return
+        if kind in ("NodePort", "LoadBalancer"):
+            spec.setdefault("externalTrafficPolicy", "Cluster")
+            self._node_ports(service, before, problems)
+        else:
+            for port in spec.get("ports") or ():
+                port.pop("nodePort", None)
+
+    def _cluster_address(self, spec: Object, before: Object, problems: Problems, *, new: bool) -> None:
         if before.get("clusterIP") and not spec.get("clusterIP"):
             spec["clusterIP"] = before["clusterIP"]
         if before.get("clusterIP", spec.get("clusterIP")) != spec.get("clusterIP"):
@@ -96,15 +106,9 @@ class Rules:
             return
         if not spec.get("clusterIP"):
             spec["clusterIP"] = self._free_address()
-        elif old is None and spec["clusterIP"] != "None":
+        elif new and spec["clusterIP"] != "None":
             self._check_address(spec["clusterIP"], problems)
         spec["clusterIPs"] = [spec["clusterIP"], *(spec.get("clusterIPs") or [])[1:]]
-        if kind in ("NodePort", "LoadBalancer"):
-            spec.setdefault("externalTrafficPolicy", "Cluster")
-            self._node_ports(service, before, problems)
-        else:
-            for port in spec.get("ports") or ():
-                port.pop("nodePort", None)
 
     def _services(self) -> list[Object]:
         return list(self._storage.all("/services").values())

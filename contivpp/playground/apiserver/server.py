@@ -6,7 +6,7 @@ import asyncio
 import random
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -92,40 +92,43 @@ class ApiServer:
             return _json(VERSION)
         if path.startswith(("/api", "/openapi")) and (found := self._document(path)) is not None:
             return _json(found)
+        verbs: Mapping[str, Callable[[web.Request, Target], Awaitable[web.StreamResponse]]] = {
+            "GET": self._get,
+            "POST": self._post,
+            "PUT": self._put,
+            "PATCH": self._patch,
+            "DELETE": self._delete,
+        }
         target = self._target(path)
-        match request.method:
-            case "GET":
-                return await self._get(request, target)
-            case "POST":
-                return await self._post(request, target)
-            case "PUT":
-                _needs_name(target, request.method)
-                return _json(self.objects.update(target, await _body(request), dry_run=_dry_run(request.query)))
-            case "PATCH":
-                return await self._patch(request, target)
-            case "DELETE":
-                return await self._delete(request, target)
-        raise errors.method_not_allowed(request.method)
+        if request.method not in verbs:
+            raise errors.method_not_allowed(request.method)
+        return await verbs[request.method](request, target)
+
+    async def _put(self, request: web.Request, target: Target) -> web.Response:
+        _needs_name(target, "PUT")
+        return _json(self.objects.update(target, await _body(request), dry_run=_dry_run(request.query)))
 
     def _document(self, path: str) -> Object | None:
+        resources = self.resources
+        found: Object | None = None
         match path.strip("/").split("/"):
             case ["api"]:
-                return discovery.versions()
+                found = discovery.versions()
             case ["apis"]:
-                return discovery.groups(self.resources)
+                found = discovery.groups(resources)
             case ["api", version]:
-                return discovery.resource_list(self.resources, "", version)
+                found = discovery.resource_list(resources, "", version)
             case ["apis", group]:
-                return discovery.group(self.resources, group)
+                found = discovery.group(resources, group)
             case ["apis", group, version]:
-                return discovery.resource_list(self.resources, group, version)
+                found = discovery.resource_list(resources, group, version)
             case ["openapi", "v3"]:
-                return discovery.openapi_index(self.resources)
+                found = discovery.openapi_index(resources)
             case ["openapi", "v3", "api", version]:
-                return discovery.openapi(self.resources, "", version)
+                found = discovery.openapi(resources, "", version)
             case ["openapi", "v3", "apis", group, version]:
-                return discovery.openapi(self.resources, group, version)
-        return None
+                found = discovery.openapi(resources, group, version)
+        return found
 
     def _target(self, path: str) -> Target:
         if match := _OF_NAMESPACE.match(path):

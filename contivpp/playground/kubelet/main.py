@@ -82,9 +82,9 @@ class Kubelet:
             self._workers[uid].update(pod)
             return
         metadata = pod["metadata"]
-        if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
-            if not metadata.get("deletionTimestamp"):
-                return
+        over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+        if over and not metadata.get("deletionTimestamp"):
+            return
         record = Record(
             namespace=metadata["namespace"],
             name=metadata["name"],

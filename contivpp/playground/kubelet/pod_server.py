@@ -76,11 +76,11 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     for port in ports:
-        number, protocol = port.split("/")
+        value, protocol = port.split("/")
         if protocol == "TCP":
-            _serve(name, int(number))
+            _serve(name, int(value))
         elif protocol == "UDP":
-            _echo(name, int(number))
+            _echo(name, int(value))
     Path(ready).touch()
     while True:
         signal.pause()
