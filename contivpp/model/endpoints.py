@@ -5,7 +5,7 @@ from __future__ import annotations
 from contivpp.model.codec import Record
 
 
-class ObjectReference(Record):
+class ObjectReference(Record, frozen=True):
     """What an endpoint is, usually a pod."""
 
     kind: str = ""
@@ -16,7 +16,7 @@ class ObjectReference(Record):
     resource_version: str = ""
 
 
-class EndpointAddress(Record):
+class EndpointAddress(Record, frozen=True):
     """One endpoint; the fields after `target_ref` are not in the original.
 
     A terminating endpoint that still serves is among `not_ready_addresses`, marked by both.
@@ -33,7 +33,7 @@ class EndpointAddress(Record):
     hint_nodes: tuple[str, ...] = ()
 
 
-class EndpointPort(Record):
+class EndpointPort(Record, frozen=True):
     """A port that all addresses of a subset serve; `protocol` is "TCP", "UDP" or "SCTP"."""
 
     name: str = ""
@@ -41,7 +41,7 @@ class EndpointPort(Record):
     protocol: str = ""
 
 
-class EndpointSubset(Record):
+class EndpointSubset(Record, frozen=True):
     """Addresses that serve the same ports."""
 
     addresses: tuple[EndpointAddress, ...] = ()
@@ -49,7 +49,7 @@ class EndpointSubset(Record):
     ports: tuple[EndpointPort, ...] = ()
 
 
-class Endpoints(Record):
+class Endpoints(Record, frozen=True):
     """The endpoints of the service of the same name."""
 
     name: str = ""

@@ -7,7 +7,7 @@ from enum import StrEnum
 from contivpp.model.codec import Record
 
 
-class Label(Record):
+class Label(Record, frozen=True):
     """One label; the lists of records are sorted by key."""
 
     key: str = ""
@@ -23,7 +23,7 @@ class Operator(StrEnum):
     DOES_NOT_EXIST = "DOES_NOT_EXIST"
 
 
-class LabelExpression(Record):
+class LabelExpression(Record, frozen=True):
     """One matchExpressions entry."""
 
     key: str = ""
@@ -31,7 +31,7 @@ class LabelExpression(Record):
     value: tuple[str, ...] = ()
 
 
-class LabelSelector(Record):
+class LabelSelector(Record, frozen=True):
     """All must match; an empty selector matches everything."""
 
     match_label: tuple[Label, ...] = ()

@@ -6,7 +6,7 @@ from contivpp.model.codec import Record
 from contivpp.model.labels import Label
 
 
-class Namespace(Record):
+class Namespace(Record, frozen=True):
     """A namespace and its labels, sorted by key."""
 
     name: str = ""

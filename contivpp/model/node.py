@@ -20,14 +20,14 @@ class AddressType(StrEnum):
     INTERNAL_DNS = "NodeInternalDNS"
 
 
-class NodeAddress(Record):
+class NodeAddress(Record, frozen=True):
     """One address or name of a node."""
 
     type: AddressType = AddressType.UNKNOWN
     address: str = ""
 
 
-class NodeSystemInfo(Record):
+class NodeSystemInfo(Record, frozen=True):
     """What the node says of itself."""
 
     machine_ID: str = ""  # noqa: N815 - the original's field names
@@ -42,7 +42,7 @@ class NodeSystemInfo(Record):
     architecture: str = msgspec.field(default="", name="Architecture")
 
 
-class Node(Record):
+class Node(Record, frozen=True):
     """A node; `labels` and `pod_CIDRs` (dual stack) are not in the original."""
 
     name: str = ""

@@ -15,7 +15,7 @@ class Protocol(StrEnum):
     UDP = "UDP"
 
 
-class ContainerPort(Record):
+class ContainerPort(Record, frozen=True):
     """A port that a container declares.
 
     The original has no word for SCTP: then `protocol` stays away and `sctp` says it.
@@ -34,14 +34,14 @@ class ContainerPort(Record):
         return "SCTP" if self.sctp else str(self.protocol)
 
 
-class Container(Record):
+class Container(Record, frozen=True):
     """A container and its declared ports."""
 
     name: str = ""
     port: tuple[ContainerPort, ...] = ()
 
 
-class Pod(Record):
+class Pod(Record, frozen=True):
     """A pod.
 
     `ip_addresses` and `host_ip_addresses` hold all addresses of a dual-stack pod and are empty otherwise.

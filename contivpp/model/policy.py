@@ -25,7 +25,7 @@ class PortType(StrEnum):
     NAME = "NAME"
 
 
-class PortNameOrNumber(Record):
+class PortNameOrNumber(Record, frozen=True):
     """A port."""
 
     type: PortType = PortType.NUMBER
@@ -33,7 +33,7 @@ class PortNameOrNumber(Record):
     name: str = ""
 
 
-class Port(Record):
+class Port(Record, frozen=True):
     """What a rule allows; without `port` every port of the protocol.
 
     `end_port` (a range from `port`) and `sctp` are not in the original.
@@ -57,7 +57,7 @@ class IPBlock(Record, rename={"except_": "except"}):
     except_: tuple[str, ...] = ()
 
 
-class Peer(Record):
+class Peer(Record, frozen=True):
     """Whom a rule speaks of: pods, namespaces, both (the pods in those namespaces), or a block."""
 
     pods: LabelSelector | None = None
@@ -72,14 +72,14 @@ class IngressRule(Record, rename={"from_": "from"}):
     from_: tuple[Peer, ...] = ()
 
 
-class EgressRule(Record):
+class EgressRule(Record, frozen=True):
     """Allowed from the selected pods; no peers means to everywhere, no ports means all."""
 
     port: tuple[Port, ...] = ()
     to: tuple[Peer, ...] = ()
 
 
-class Policy(Record):
+class Policy(Record, frozen=True):
     """A policy and the pods of its namespace that it selects."""
 
     name: str = ""

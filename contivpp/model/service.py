@@ -14,7 +14,7 @@ class TargetType(StrEnum):
     STRING = "STRING"
 
 
-class IntOrString(Record):
+class IntOrString(Record, frozen=True):
     """A target port."""
 
     type: TargetType = TargetType.NUMBER
@@ -22,7 +22,7 @@ class IntOrString(Record):
     string_val: str = ""
 
 
-class ServicePort(Record):
+class ServicePort(Record, frozen=True):
     """A port of a service; `protocol` is "TCP", "UDP" or "SCTP"."""
 
     name: str = ""
@@ -32,7 +32,7 @@ class ServicePort(Record):
     node_port: int = 0
 
 
-class Service(Record):
+class Service(Record, frozen=True):
     """A service; the fields after `annotations` are not in the original.
 
     `session_affinity_timeout` is in seconds, 0 without affinity. `cluster_ips` is only filled for dual stack,

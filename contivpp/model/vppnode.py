@@ -5,7 +5,7 @@ from __future__ import annotations
 from contivpp.model.codec import Record
 
 
-class VppNode(Record):
+class VppNode(Record, frozen=True):
     """`ip_addresses` are with prefix length; `ip_address` is what older agents wrote."""
 
     id: int = 0

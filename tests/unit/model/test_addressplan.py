@@ -68,24 +68,18 @@ def test_the_examples_of_the_originals_tests_for_ipv6():
 
 
 def test_the_last_node_has_subnet_0_and_there_is_none_after_it():
-    plan = plan_of(
-        podSubnetCIDR="1.4.1.0/24", podSubnetOneNodePrefixLen=28, nodeInterconnectCIDR="3.4.5.192/26"
-    )
+    plan = plan_of(podSubnetCIDR="1.4.1.0/24", podSubnetOneNodePrefixLen=28, nodeInterconnectCIDR="3.4.5.192/26")
 
     assert str(plan.pod_subnet(1)) == "1.4.1.16/28"
     assert str(plan.node_address(1).ip) == "3.4.5.193"
     assert str(plan.pod_subnet(16)) == "1.4.1.0/28"
     assert str(plan.node_address(16).ip) == "3.4.5.208"
-    with pytest.raises(
-        AddressPlanError, match=r"ipamConfig.podSubnetCIDR: 1.4.1.0/24 has 16 parts .* node ID 17"
-    ):
+    with pytest.raises(AddressPlanError, match=r"ipamConfig.podSubnetCIDR: 1.4.1.0/24 has 16 parts .* node ID 17"):
         plan.pod_subnet(17)
 
 
 def test_more_than_256_nodes():
-    plan = plan_of(
-        podSubnetCIDR="10.0.0.0/12", vxlanCIDR="192.168.32.0/20", vppHostSubnetCIDR="172.16.0.0/12"
-    )
+    plan = plan_of(podSubnetCIDR="10.0.0.0/12", vxlanCIDR="192.168.32.0/20", vppHostSubnetCIDR="172.16.0.0/12")
 
     assert str(plan.pod_subnet(257)) == "10.1.1.0/24"
     assert str(plan.vxlan_address(257).ip) == "192.168.33.1"
@@ -140,9 +134,7 @@ def test_without_a_subnet_for_nodes_their_addresses_come_from_elsewhere():
 
 
 def test_host_bits_of_a_subnet_are_cut_off():
-    assert (
-        str(plan_of(podSubnetCIDR="1.4.1.2/14", podSubnetOneNodePrefixLen=22).pod_subnet_all) == "1.4.0.0/14"
-    )
+    assert str(plan_of(podSubnetCIDR="1.4.1.2/14", podSubnetOneNodePrefixLen=22).pod_subnet_all) == "1.4.0.0/14"
 
 
 @pytest.mark.parametrize("node_id", [0, -1, 257])

@@ -97,8 +97,7 @@ def test_an_option_without_a_value_has_its_default():
         ),
         (
             "ipamConfig: {srv6: {sfcPolicyBSIDSubnet: 8eee::/16}}",
-            "ipamConfig.srv6.sfcPolicyBSIDSubnet: there is no such option; did you mean "
-            "sfcPolicyBSIDSubnetCIDR?",
+            "ipamConfig.srv6.sfcPolicyBSIDSubnet: there is no such option; did you mean sfcPolicyBSIDSubnetCIDR?",
         ),
         ("mtuSize: '1400'", "mtuSize: must be a whole number, not '1400'"),
         ("mtuSize: true", "mtuSize: must be a whole number, not True"),
@@ -156,8 +155,7 @@ def test_an_option_without_a_value_has_its_default():
             "choose disjoint subnets",
         ),
         (
-            "ipamConfig: {podSubnetCIDR: 'fd00:1::/48', podSubnetOneNodePrefixLen: 64, vxlanCIDR: "
-            "'fd00:2::/64'}",
+            "ipamConfig: {podSubnetCIDR: 'fd00:1::/48', podSubnetOneNodePrefixLen: 64, vxlanCIDR: 'fd00:2::/64'}",
             "ipamConfig.vppHostSubnetCIDR: 172.30.0.0/16 is IPv4 and ipamConfig.podSubnetCIDR "
             "fd00:1::/48 is IPv6; "
             "choose the same family for both",
@@ -279,9 +277,7 @@ def test_one_block_is_cut_into_all_subnets(text, subnets):
 def test_single_subnets_beside_the_one_block_are_told_to_have_no_effect():
     config = ContivConfig.parse("ipamConfig: {contivCIDR: 10.128.0.0/14, podSubnetCIDR: 10.5.0.0/16}")
 
-    assert config.without_effect() == [
-        "ipamConfig.podSubnetCIDR: has no effect: ipamConfig.contivCIDR decides"
-    ]
+    assert config.without_effect() == ["ipamConfig.podSubnetCIDR: has no effect: ipamConfig.contivCIDR decides"]
 
 
 @pytest.mark.parametrize(
@@ -315,9 +311,7 @@ def test_what_this_build_cannot_do_is_told_and_never_ignored(text, option):
 
 
 def test_every_option_survives_a_round_trip_through_its_own_name():
-    config = ContivConfig.parse(
-        "nodeConfig: [{nodeName: node1, otherVPPInterfaces: [{interfaceName: eth1}]}]"
-    )
+    config = ContivConfig.parse("nodeConfig: [{nodeName: node1, otherVPPInterfaces: [{interfaceName: eth1}]}]")
     again = ContivConfig.parse(yaml.safe_dump(as_options(config)))
 
     assert as_options(again) == as_options(config)

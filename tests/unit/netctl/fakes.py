@@ -115,4 +115,11 @@ def plan_of(number: int, **changes: Any) -> Answer:
 
 def sandbox(name: str, ip: str, *, index: int = 12) -> dict[str, Any]:
     """A pod as its node's agent reports it."""
-    return {"pod": name, "ip": ip, "interface": f"veth-{index}", "ifindex": index, "container_id": "c", "netns": "/n"}
+    return {
+        "pod": name,
+        "ip": ip,
+        "interface": f"veth-{index}",
+        "ifindex": index,
+        "container_id": "c",
+        "netns": "/n",
+    }

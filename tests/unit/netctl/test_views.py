@@ -78,7 +78,9 @@ async def test_an_unreachable_node_is_a_row_with_the_reason():
     ],
 )
 async def test_the_state_and_its_reason_are_those_that_the_agent_says(answer, state, reason):
-    report = await nodes.view(await cluster_of(records(nodes=["node1"])), FakeAgents({(NODE1, "liveness"): answer}))
+    report = await nodes.view(
+        await cluster_of(records(nodes=["node1"])), FakeAgents({(NODE1, "liveness"): answer})
+    )
 
     (row,) = report.data.nodes
     assert (row.state, row.reason) == (state, reason)
@@ -87,7 +89,9 @@ async def test_the_state_and_its_reason_are_those_that_the_agent_says(answer, st
 
 async def test_what_an_agent_does_not_tell_is_not_available():
     answer = Answer(200, {"state": 1, "build_date": "yesterday", "start_time": "?"})
-    report = await nodes.view(await cluster_of(records(nodes=["node1"])), FakeAgents({(NODE1, "liveness"): answer}))
+    report = await nodes.view(
+        await cluster_of(records(nodes=["node1"])), FakeAgents({(NODE1, "liveness"): answer})
+    )
 
     cells = [column.text(report.data.nodes[0]) for column in report.tables[0].columns]
     assert cells[4:] == ["Not Available", "OK", "Not Available", "Not Available"]
@@ -156,7 +160,9 @@ async def test_an_agent_of_the_original_does_not_tell_the_end_of_its_tunnels_so_
 
 async def test_an_agent_that_has_no_address_yet_says_so():
     refused = Answer(500, {"Error": "Error getting node IP"})
-    report = await ipam.view(await cluster_of(records(nodes=["node1"])), FakeAgents({(NODE1, "contiv/v1/ipam"): refused}))
+    report = await ipam.view(
+        await cluster_of(records(nodes=["node1"])), FakeAgents({(NODE1, "contiv/v1/ipam"): refused})
+    )
 
     assert report.data.nodes[0].reason == "HTTP 500: Error getting node IP"
     assert report.code is ExitCode.SOMETHING_WRONG
@@ -197,12 +203,20 @@ async def test_pods_are_grouped_by_node_with_their_interfaces():
             pod("proxy", NODE1, node="node1", namespace="kube-system"),
         ]
     )
-    answers = pod_answers(node1=[sandbox("default/web", "10.1.1.2")], node2=[sandbox("shop/db", "10.1.2.3", index=7)])
+    answers = pod_answers(
+        node1=[sandbox("default/web", "10.1.1.2")], node2=[sandbox("shop/db", "10.1.2.3", index=7)]
+    )
     report = await pods.view(await cluster_of(items), FakeAgents(answers))
 
     assert [(group.node, group.host_ip) for group in report.data.nodes] == list(HOSTS.items())
     web, proxy = report.data.nodes[0].pods
-    assert (web.name, web.namespace, web.ip, web.if_index, web.if_name) == ("web", "default", "10.1.1.2", 12, "veth-12")
+    assert (web.name, web.namespace, web.ip, web.if_index, web.if_name) == (
+        "web",
+        "default",
+        "10.1.1.2",
+        12,
+        "veth-12",
+    )
     assert proxy.host_network and proxy.if_name == ""
     assert report.data.nodes[1].pods[0].if_index == 7
     assert report.data.nodes[2].pods == []
@@ -298,6 +312,8 @@ async def test_an_answer_that_is_no_list_of_pods_is_a_reason_not_a_trace():
 async def test_ipv6_pods_get_no_bogus_warnings():
     answers = pod_answers(node1=[sandbox("default/web", "fd00:1::2")])
     answers[NODE1, "contiv/v1/ipam"] = plan_of(1, podSubnetThisNode="fd00:1::/120")
-    report = await pods.view(await cluster_of(records(pods=[pod("web", "fd00:1::2", node="node1")])), FakeAgents(answers))
+    report = await pods.view(
+        await cluster_of(records(pods=[pod("web", "fd00:1::2", node="node1")])), FakeAgents(answers)
+    )
 
     assert report.problems == ()

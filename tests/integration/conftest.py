@@ -1,0 +1,125 @@
+"""A real etcd for each test that asks for one, on free ports of the loopback interface."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from contivpp.store.config import EtcdConfig
+
+
+def free_ports(count: int) -> list[int]:
+    """TCP ports that nobody listens on now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+class Etcd:
+    """One etcd that can be stopped, killed, wiped, frozen and started again at the same address."""
+
+    def __init__(
+        self, folder: Path, *, arguments: tuple[str, ...] = (), trust: ssl.SSLContext | None = None
+    ) -> None:
+        scheme = "http" if trust is None else "https"
+        self._trust = trust
+        self.folder = folder
+        client, peer = free_ports(2)
+        self.endpoint = f"127.0.0.1:{client}"
+        self._peer = f"http://127.0.0.1:{peer}"
+        self._url = f"{scheme}://{self.endpoint}"
+        self._arguments = arguments
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def config(self) -> EtcdConfig:
+        """How to reach it."""
+        return EtcdConfig(
+            endpoints=(self.endpoint,),
+            insecure_transport=True,
+            operation_timeout=2.0,
+            dial_timeout=0.5,
+            reconnect_interval=0.2,
+        )
+
+    def start(self) -> None:
+        """Starts it, and waits until it answers."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *("etcd", "--name", "one", "--data-dir", str(self.folder / "data"), "--log-level", "error"),
+                    *("--listen-client-urls", self._url, "--advertise-client-urls", self._url),
+                    *("--listen-peer-urls", self._peer, "--initial-advertise-peer-urls", self._peer),
+                    *("--initial-cluster", f"one={self._peer}", "--unsafe-no-fsync"),
+                    *self._arguments,
+                ],
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + 20
+        while True:
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"etcd did not start: {(self.folder / 'log').read_text()[-2000:]}")
+            try:
+                with urllib.request.urlopen(f"{self._url}/health", timeout=1, context=self._trust) as answer:
+                    if b"true" in answer.read():
+                        return
+            except OSError:
+                pass
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Ends it in order."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Stops it from answering."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets it answer again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def wipe(self) -> None:
+        """Ends it, and forgets all it held."""
+        self.kill()
+        shutil.rmtree(self.folder / "data", ignore_errors=True)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.send_signal(number)
+            self._process.wait(10)
+            self._process = None
+
+
+@pytest.fixture
+def etcd(tmp_path: Path) -> Iterator[Etcd]:
+    """A running etcd with nothing in it."""
+    server = Etcd(tmp_path / "etcd")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
