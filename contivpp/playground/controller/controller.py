@@ -265,7 +265,7 @@ class Controller:
                     {
                         **c,
                         "status": "False",
-                        "lastTransitionTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                        "lastTransitionTime": timestamp(),
                     }
                     if c["type"] == "Ready"
                     else c
