@@ -16,7 +16,7 @@ _GATEWAY = 1
 _WIDEST_BITS = 63
 
 
-class AddressesExhausted(Exception):  # noqa: N818 - reads as what it is
+class AddressesExhausted(Exception):
     """Every address of a node's subnet is taken.
 
     Attributes:

@@ -30,7 +30,7 @@ class ContainerPort(Record, frozen=True):
 
     @property
     def transport(self) -> str:
-        """ "TCP", "UDP" or "SCTP"."""
+        """One of "TCP", "UDP", "SCTP"."""
         return "SCTP" if self.sctp else str(self.protocol)
 
 

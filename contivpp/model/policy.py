@@ -46,7 +46,7 @@ class Port(Record, frozen=True):
 
     @property
     def transport(self) -> str:
-        """ "TCP", "UDP" or "SCTP"."""
+        """One of "TCP", "UDP", "SCTP"."""
         return "SCTP" if self.sctp else str(self.protocol)
 
 

@@ -215,7 +215,7 @@ async def _report(etcd_config: Path | None, http_config: Path | None, view: View
     from contivpp.store.client import Store  # noqa: PLC0415 - it takes longer to import than --help to print
 
     try:
-        async with Store.open(config) as store, Agents(http) as agents:
+        async with await Store.open(config) as store, Agents(http) as agents:
             return await view(store, agents, config)
     except StoreFailure as error:
         raise StoreError(f"{error}; is etcd running, and is this the right one (--etcd-config)?") from error

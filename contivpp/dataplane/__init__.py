@@ -1,0 +1,1 @@
+"""The data planes: values, and the descriptors that make them real."""

@@ -1,0 +1,203 @@
+"""What the kernel can be asked for, as values.
+
+`link` is the logical name of a link: that of a `Veth` or `Vxlan`, `Veth.peer_link(name)` for the end in the pod,
+or "lo" for the node's loopback. Addresses and subnets are text; "" and 0 mean the kernel's default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+LOOPBACK = "lo"
+MAIN_TABLE = 254
+_POD_END = "@pod"
+_ENDS = "linux/link-end/"
+
+
+def is_pod_end(link: str) -> bool:
+    """Whether a link is the end of a pair that is in a pod."""
+    return link.endswith(_POD_END)
+
+
+def link_key(link: str) -> str:
+    """The key that must be available before anything can be on `link`; "" when nothing is needed."""
+    if link == LOOPBACK:
+        return ""
+    return (_ENDS if is_pod_end(link) else Veth.prefix) + link
+
+
+@dataclass(frozen=True, slots=True)
+class Veth:
+    """A pair of links: `host_name` on the node, `peer_name` in the namespace at the path `netns`.
+
+    Attributes:
+        mac: of the node's end; peer_mac of the other one.
+        mtu: of both, in bytes.
+    """
+
+    prefix: ClassVar[str] = "linux/link/"
+
+    name: str
+    host_name: str
+    peer_name: str
+    netns: str
+    mac: str
+    peer_mac: str
+    mtu: int = 0
+
+    @property
+    def key(self) -> str:
+        """By logical name."""
+        return self.prefix + self.name
+
+    @staticmethod
+    def peer_link(name: str) -> str:
+        """The logical name of the end in the pod."""
+        return name + _POD_END
+
+
+@dataclass(frozen=True, slots=True)
+class Vxlan:
+    """The near end of all tunnels; it learns nothing and floods nothing.
+
+    Attributes:
+        local: the address that packets leave from.
+        parent: the kernel's name of the link they leave by; "" leaves that to the routes.
+    """
+
+    prefix: ClassVar[str] = "linux/link/"
+
+    name: str
+    host_name: str
+    vni: int
+    local: str
+    port: int
+    mac: str
+    mtu: int = 0
+    parent: str = ""
+
+    @property
+    def key(self) -> str:
+        """By logical name."""
+        return self.prefix + self.name
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEnd:
+    """That the end of a pair in a pod is there; comes and goes with the pair."""
+
+    name: str
+
+    @property
+    def key(self) -> str:
+        """By logical name."""
+        return _ENDS + self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """`address` with prefix length on `link`."""
+
+    prefix: ClassVar[str] = "linux/address/"
+
+    link: str
+    address: str
+
+    @property
+    def key(self) -> str:
+        """By link and address: an address has nothing to update."""
+        return f"{self.prefix}{self.link}/{self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route in a table of the node, or of the pod when `link` is in one.
+
+    Attributes:
+        to: a subnet; "0.0.0.0/0" is the default route.
+        via: the gateway, taken to be on the link whatever the addresses say.
+        scope: "link" for what is reached directly, else "".
+        source: the address that the node's own packets get.
+    """
+
+    prefix: ClassVar[str] = "linux/route/"
+
+    to: str
+    via: str = ""
+    link: str = ""
+    table: int = MAIN_TABLE
+    scope: Literal["", "link"] = ""
+    source: str = ""
+    kind: Literal["unicast", "blackhole", "unreachable"] = "unicast"
+    metric: int = 0
+
+    @property
+    def key(self) -> str:
+        """By what tells routes apart in the kernel; a route that takes another link is an update."""
+        where = self.link if is_pod_end(self.link) else "node"
+        return f"{self.prefix}{where}/{self.table}/{self.to}/{self.metric}"
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """The MAC of an address on a link, for good."""
+
+    prefix: ClassVar[str] = "linux/neighbour/"
+
+    link: str
+    address: str
+    mac: str
+
+    @property
+    def key(self) -> str:
+        """By link and address."""
+        return f"{self.prefix}{self.link}/{self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardingEntry:
+    """The far end of the tunnel behind which a MAC is."""
+
+    prefix: ClassVar[str] = "linux/fdb/"
+
+    link: str
+    mac: str
+    destination: str
+
+    @property
+    def key(self) -> str:
+        """By link and MAC."""
+        return f"{self.prefix}{self.link}/{self.mac}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which packets ask which table; `source` and `destination` are subnets, "" for all."""
+
+    prefix: ClassVar[str] = "linux/rule/"
+
+    priority: int
+    source: str = ""
+    destination: str = ""
+    table: int = MAIN_TABLE
+
+    @property
+    def key(self) -> str:
+        """By everything but the table."""
+        return f"{self.prefix}{self.priority}/{self.source or 'all'}/{self.destination or 'all'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sysctl:
+    """A setting of the node's network namespace, such as net.ipv4.ip_forward."""
+
+    prefix: ClassVar[str] = "linux/sysctl/"
+
+    name: str
+    value: str
+
+    @property
+    def key(self) -> str:
+        """By name."""
+        return self.prefix + self.name
