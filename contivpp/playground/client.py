@@ -143,9 +143,7 @@ class Client:
             raise ClientError(0, "Unreachable", f"{self._server}: {error or type(error).__name__}") from error
         found = msgspec.json.decode(raw) if raw.startswith(b"{") else {}
         if response.status >= 400:
-            raise ClientError(
-                response.status, found.get("reason", ""), found.get("message", f"HTTP {response.status}")
-            )
+            raise ClientError(response.status, found.get("reason", ""), found.get("message", f"HTTP {response.status}"))
         return found
 
     async def create(self, resource: str, subject: Object) -> Object:
@@ -232,9 +230,7 @@ class Client:
         }
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_TIMEOUT, sock_read=120)
         try:
-            async with self._session.get(
-                self._server + path_of(resource), params=asked, timeout=timeout
-            ) as response:
+            async with self._session.get(self._server + path_of(resource), params=asked, timeout=timeout) as response:
                 if response.status != 200:
                     raw = await response.read()
                     found = msgspec.json.decode(raw) if raw.startswith(b"{") else {}

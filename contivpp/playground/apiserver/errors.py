@@ -101,7 +101,5 @@ def method_not_allowed(method: str) -> ApiError:
 
 def unsupported_media_type(kind: str, supported: Sequence[str]) -> ApiError:
     """The body is written in a way that is not understood."""
-    message = (
-        f"the body of the request was in an unknown format - accepted media types include: {', '.join(supported)}"
-    )
+    message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(supported)}"
     return ApiError(415, "UnsupportedMediaType", f"{message} (not {kind})" if kind else message)

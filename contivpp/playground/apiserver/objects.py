@@ -139,8 +139,7 @@ class Objects:
         )
         if (kind, api_version) != (resource.kind, resource.api_version):
             raise errors.bad_request(
-                f"{kind} in version {api_version!r} cannot be handled as {resource.kind} in"
-                f" {resource.api_version!r}"
+                f"{kind} in version {api_version!r} cannot be handled as {resource.kind} in {resource.api_version!r}"
             )
         subject = {"apiVersion": api_version, "kind": kind, **_without(subject, "apiVersion", "kind")}
         metadata = subject.setdefault("metadata", {})

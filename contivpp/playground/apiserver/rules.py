@@ -81,9 +81,7 @@ class Rules:
             _service_port(port, f"spec.ports[{number}]", problems, named=len(spec["ports"]) > 1)
         spec.setdefault("internalTrafficPolicy", "Cluster")
         if spec["sessionAffinity"] == "ClientIP":
-            spec.setdefault("sessionAffinityConfig", {}).setdefault("clientIP", {}).setdefault(
-                "timeoutSeconds", 10800
-            )
+            spec.setdefault("sessionAffinityConfig", {}).setdefault("clientIP", {}).setdefault("timeoutSeconds", 10800)
         family = "IPv6" if self.service_network.version == 6 else "IPv4"
         spec.setdefault("ipFamilies", [family])
         spec.setdefault("ipFamilyPolicy", "SingleStack")

@@ -157,9 +157,7 @@ class ApiServer:
         include = _wants_table(request)
         if target.name and not _flag(query, "watch"):
             if target.subresource == "log":
-                raise ApiError(
-                    501, "NotImplemented", "the playground serves no logs: use contiv-playground logs POD"
-                )
+                raise ApiError(501, "NotImplemented", "the playground serves no logs: use contiv-playground logs POD")
             found = self.objects.get(target)
             if include:
                 metadata = {"resourceVersion": found["metadata"]["resourceVersion"]}

@@ -250,9 +250,7 @@ class _transaction:  # noqa: N801 - reads like the statement it is
         self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
 
 
-def in_order(
-    objects: Mapping[Key, Object], namespace: str | None, after: Key | None
-) -> Iterator[tuple[Key, Object]]:
+def in_order(objects: Mapping[Key, Object], namespace: str | None, after: Key | None) -> Iterator[tuple[Key, Object]]:
     """Objects by namespace and name, of one namespace or of all, after a key."""
     for key in sorted(objects):
         if (namespace is None or key[0] == namespace) and (after is None or key > after):

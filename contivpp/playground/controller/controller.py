@@ -97,9 +97,7 @@ class Controller:
         known = {pod["metadata"]["uid"]: pod for pod in pods}
         # What was bound a moment ago may not have come back by the watch yet.
         self._bound = {
-            uid: node
-            for uid, node in self._bound.items()
-            if uid in known and not known[uid]["spec"].get("nodeName")
+            uid: node for uid, node in self._bound.items() if uid in known and not known[uid]["spec"].get("nodeName")
         }
         load: dict[str, int] = {}
         for pod in pods:
@@ -255,9 +253,7 @@ class Controller:
         log.warning("node %s has not been heard of for %g s", name, _NODE_GRACE)
         unknown = {"status": "Unknown", "reason": "NodeStatusUnknown", "lastTransitionTime": timestamp()}
         text = {"message": "Kubelet stopped posting node status."}
-        conditions = [
-            {**c, **unknown, **text} if c["type"] == "Ready" else c for c in node["status"]["conditions"]
-        ]
+        conditions = [{**c, **unknown, **text} if c["type"] == "Ready" else c for c in node["status"]["conditions"]]
         await self._client.merge("nodes", ("", name), {"status": {"conditions": conditions}}, "status")
         for key, pod in list(self._objects["pods"].items()):
             if pod["spec"].get("nodeName") == name and endpoints.is_ready(pod):

@@ -88,9 +88,7 @@ class NodeReporter:
         same = same and all(current.get(k) == v for k, v in status.items())
         if same and self.clock() - self._written_at < _FULL_REPORT:
             return
-        await self.client.merge(
-            "nodes", ("", self.name), {"status": {**status, "conditions": conditions}}, "status"
-        )
+        await self.client.merge("nodes", ("", self.name), {"status": {**status, "conditions": conditions}}, "status")
         self._written_at = self.clock()
         if not same:
             log.info("node %s is %s", self.name, f"not ready: {problem}" if problem else "ready")
@@ -99,9 +97,7 @@ class NodeReporter:
         return {
             "kubernetes.io/hostname": self.name,
             "kubernetes.io/os": "linux",
-            "kubernetes.io/arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(
-                platform.machine(), platform.machine()
-            ),
+            "kubernetes.io/arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
             **self.labels,
         }
 

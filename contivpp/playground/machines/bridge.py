@@ -15,17 +15,20 @@ def is_there(network: Network) -> bool:
     """Tells whether the bridge is there, with the controller's address on it.
 
     Raises:
-        MachinesError: A device of that name is there and is no bridge.
+        MachinesError: A device of that name is there and is no bridge, or somebody else's.
     """
     device = _DEVICES / network.bridge
     if not device.exists():
         return False
     if not (device / "bridge").exists():
-        raise MachinesError(
-            f"a device called {network.bridge} exists and is not a bridge: set contivpp_playground_bridge"
-        )
+        raise MachinesError(f"a device called {network.bridge} exists and is not a bridge: set playground_bridge")
     links = json.loads(run(["ip", "-4", "-json", "address", "show", "dev", network.bridge]))
     addresses = [f"{a['local']}/{a['prefixlen']}" for link in links for a in link.get("addr_info", ())]
+    if addresses and addresses != [str(network.gateway)]:
+        raise MachinesError(
+            f"a bridge called {network.bridge} exists and has the address {addresses[0]}, so it is not the"
+            f" playground's on {network.subnet}: set playground_bridge, or remove it"
+        )
     up = any("UP" in link.get("flags", ()) for link in links)
     return up and addresses == [str(network.gateway)]
 

@@ -1,7 +1,7 @@
-"""`contiv-playground machines`: every step of building and removing a playground's machines.
+"""`contiv-playground up | status | down`: the machines of a playground.
 
-Each step changes only what is not yet as it should be, prints one JSON object with `changed`, and can be
-asked with --check what it would do. A step that cannot be done prints one sentence and ends with code 1.
+Each command changes only what is not yet as it should be, prints one JSON object with `changed`, and can be
+asked with --check what it would do. What cannot be done is one sentence and exit code 1.
 """
 
 from __future__ import annotations
@@ -18,55 +18,63 @@ from contivpp.playground.machines.image import Image
 from contivpp.playground.machines.plan import DEFAULT_STATE, Machine, MachinesError, Network
 from contivpp.playground.machines.shell import run
 
+DEFAULT_MACHINES = ("node1=10.210.0.11", "node2=10.210.0.12", "node3=10.210.0.13")
 KEY = "id_ed25519"
 KNOWN_HOSTS = "known_hosts"
 Result = dict[str, object]
 
 
-def _image(options: argparse.Namespace) -> Result:
+def _up(options: argparse.Namespace) -> Result:
+    network = Network.parse(options.bridge, options.subnet)
+    machines = [_machine(text, network) for text in options.node or DEFAULT_MACHINES]
+    # Everything that can be refused is refused before anything is made.
+    plan.check(network, plan.subnets_in_use())
+    bridge_is_there = bridge.is_there(network)
+    changes = _key(options)
     image = Image(options.state)
-    if image.is_built():
-        return {"changed": False}
-    if not options.check:
-        image.build()
-    return {"changed": True}
+    if not image.is_built():
+        changes.append("built the base image")
+        if not options.check:
+            image.build()
+    if not bridge_is_there:
+        changes.append(f"made {network.bridge}")
+        if not options.check:
+            bridge.make(network)
+    for machine in machines:
+        changes += _start(machine, network, image, options)
+    for machine in machines if not options.check else ():
+        subject, address = node.Node(machine.name, options.state), str(machine.address.ip)
+        subject.wait(address, timeout=options.timeout)
+        if _remember(options.files / KNOWN_HOSTS, address, subject.host_key()):
+            changes.append(f"{machine.name}: host key")
+    return {"changed": bool(changes), "changes": changes}
 
 
-def _network(options: argparse.Namespace) -> Result:
-    network = Network.parse(options.bridge, options.subnet)
-    plan.check(network, plan.subnets_in_use())
-    if bridge.is_there(network):
-        return {"changed": False}
-    if not options.check:
-        bridge.make(network)
-    return {"changed": True}
+def _machine(text: str, network: Network) -> Machine:
+    name, equals, address = text.partition("=")
+    if not equals:
+        raise MachinesError(f"a machine is written NAME=ADDRESS, not {text!r}")
+    return Machine.parse(name, address, network)
 
 
-def _check(options: argparse.Namespace) -> Result:
-    network = Network.parse(options.bridge, options.subnet)
-    plan.check(network, plan.subnets_in_use())
-    return {"changed": False}
-
-
-def _key(options: argparse.Namespace) -> Result:
+def _key(options: argparse.Namespace) -> list[str]:
     key = options.files / KEY
     if key.is_file() and key.with_suffix(".pub").is_file():
-        return {"changed": False}
+        return []
     if not options.check:
         options.files.mkdir(mode=0o700, parents=True, exist_ok=True)
         key.unlink(missing_ok=True)
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "contiv-playground", "-f", key])
-    return {"changed": True}
+    return ["made the ssh key"]
 
 
-def _machine(options: argparse.Namespace) -> Result:
-    network = Network.parse(options.bridge, options.subnet)
-    machine = Machine.parse(options.name, options.address, network)
-    subject, changes = node.Node(options.name, options.state), []
+def _start(machine: Machine, network: Network, image: Image, options: argparse.Namespace) -> list[str]:
+    """Creates, configures and starts a machine; returns what that changed, and does not wait for it."""
+    subject, changes = node.Node(machine.name, options.state), []
     if not subject.is_created():
         changes.append("created")
         if not options.check:
-            subject.create(Image(options.state).root)
+            subject.create(image.root)
     if subject.is_created():
         different = subject.differences(machine, (options.files / f"{KEY}.pub").read_text())
         changes += [f"wrote /{name}" for name in different]
@@ -76,11 +84,7 @@ def _machine(options: argparse.Namespace) -> Result:
         changes.append("started")
         if not options.check:
             subject.start(network)
-    if not options.check:
-        subject.wait(options.address, timeout=options.timeout)
-        if _remember(options.files / KNOWN_HOSTS, options.address, subject.host_key()):
-            changes.append("host key")
-    return {"changed": bool(changes), "changes": changes}
+    return [f"{machine.name}: {change}" for change in changes]
 
 
 def _remember(known_hosts: Path, address: str, key: str) -> bool:
@@ -104,14 +108,18 @@ def _down(options: argparse.Namespace) -> Result:
             changes.append(f"removed {options.bridge}")
     elif bridge.remove(options.bridge):
         changes.append(f"removed {options.bridge}")
-    image = Image(options.state)
-    if options.purge and (options.state.exists()):
+    kubeconfig = options.files / "kubeconfig"
+    if kubeconfig.exists():
+        changes.append("removed the kubeconfig")
+        if not options.check:
+            kubeconfig.unlink()
+    if options.purge and options.state.exists():
         changes.append(f"removed {options.state}")
         if not options.check:
-            image.remove()
-            (options.state / "nodes").rmdir() if (options.state / "nodes").exists() else None
-            if not any(options.state.iterdir()):
-                options.state.rmdir()
+            Image(options.state).remove()
+            for folder in (options.state / "nodes", options.state):
+                if folder.exists() and not any(folder.iterdir()):
+                    folder.rmdir()
     return {"changed": bool(changes), "changes": changes}
 
 
@@ -123,32 +131,25 @@ def _status(options: argparse.Namespace) -> Result:
 
 
 _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], Result], str]] = {
-    "check": (_check, "refuse a subnet that the machine uses"),
-    "key": (_key, "make the ssh key of the playground"),
-    "image": (_image, "build the base image"),
-    "network": (_network, "make the bridge"),
-    "machine": (_machine, "create, configure and start one machine, and wait for it"),
+    "up": (_up, "build what is missing, start what does not run, and wait until every machine answers"),
     "status": (_status, "say what is there"),
     "down": (_down, "stop and remove everything but the base image"),
 }
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="contiv-playground machines", description=__doc__)
-    parser.add_argument("--state", type=Path, default=DEFAULT_STATE, help="folder of image and machines")
-    parser.add_argument(
-        "--files", type=Path, default=Path(".playground"), help="folder of ssh key and known hosts"
-    )
-    parser.add_argument("--bridge", default="contivpg0")
-    parser.add_argument("--subnet", default="10.210.0.0/24")
-    parser.add_argument("--check", action="store_true", help="change nothing, say what would be changed")
+    parser = argparse.ArgumentParser(prog="contiv-playground", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (_, text) in _COMMANDS.items():
-        command = commands.add_parser(name, help=text)
-        if name == "machine":
-            command.add_argument("name")
-            command.add_argument("--address", required=True)
-            command.add_argument("--timeout", type=float, default=90)
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("--state", type=Path, default=DEFAULT_STATE, help="folder of image and machines")
+        command.add_argument("--files", type=Path, default=Path(".playground"), help="folder of the ssh key")
+        command.add_argument("--bridge", default="contivpg0")
+        command.add_argument("--check", action="store_true", help="change nothing, say what would be changed")
+        if name == "up":
+            command.add_argument("--subnet", default="10.210.0.0/24")
+            command.add_argument("--node", action="append", metavar="NAME=ADDRESS", help="may be repeated")
+            command.add_argument("--timeout", type=float, default=90, help="seconds for a machine to start")
         if name == "down":
             command.add_argument("--purge", action="store_true", help="remove the base image too")
     return parser.parse_args(arguments)
@@ -158,7 +159,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs one step; returns the exit code."""
     options = _parse(arguments)
     try:
-        if os.geteuid() and options.command not in ("check", "status"):
+        if os.geteuid() and options.command != "status" and not options.check:
             raise MachinesError("building a playground needs root")
         result = _COMMANDS[options.command][0](options)
     except MachinesError as error:

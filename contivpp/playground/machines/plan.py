@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_STATE = Path("/var/lib/contiv-playground")
-SUBNET_VARIABLE = "contivpp_playground_subnet"
+SUBNET_VARIABLE = "playground_subnet"
 # What CI machines are reached through, in use or not.
 RESERVED = (ipaddress.IPv4Network("192.0.2.0/24"),)
 _MINIMUM_SIZE = 8
