@@ -28,10 +28,10 @@ SCOPES: Final = {"": 0, "link": 253}
 KINDS: Final = {"unicast": 1, "blackhole": 6, "unreachable": 7}
 
 
-def _message(kind: type, number: int, flags: int = 0, **fields: Any) -> Any:
+def _message(kind: type, number: int, header: int = 0, /, **fields: Any) -> Any:
     message = kind()
     message["header"]["type"] = number
-    message["header"]["flags"] = flags
+    message["header"]["flags"] = header
     for name, value in fields.items():
         message[name] = value
     return message
@@ -117,7 +117,7 @@ def get_routes(family: int) -> Any:
     return _message(rtmsg, rtnl.RTM_GETROUTE, family=family)
 
 
-def route(
+def route(  # noqa: PLR0913 - as many as a route has
     to: str, *, via: str, index: int, table: int, scope: str, source: str, kind: str, metric: int, delete: bool = False
 ) -> Any:
     """Puts (replacing what is there) or removes a route; a gateway is always taken to be on the link."""

@@ -21,6 +21,7 @@ _CLONE_NEWNET: Final = 0x40000000
 _REQUEST: Final = 0x1
 _ACK: Final = 0x4
 _DUMP: Final = 0x300
+_INTERRUPTED: Final = 0x10
 _NLMSG_ERROR: Final = 2
 _NLMSG_DONE: Final = 3
 _HEADER: Final = struct.Struct("=IHHII")
@@ -164,21 +165,18 @@ class Netlink:
         interrupted = False
         while True:
             data = self.socket.recv(_RECEIVE)
-            for length_kind, sequence, payload in _parts(data):
-                if sequence != self._sequence:
-                    continue
-                if length_kind == _NLMSG_DONE:
+            for answer in marshal.parse(data):
+                if answer["header"]["type"] not in (_NLMSG_DONE, _NLMSG_ERROR):
+                    interrupted = interrupted or bool(answer["header"]["flags"] & _INTERRUPTED)
+                    found.append(answer)
+            for kind, sequence, payload in _parts(data):
+                if sequence == self._sequence and kind == _NLMSG_ERROR:
+                    code = -struct.unpack_from("=i", payload)[0]
+                    raise KernelError(code, _text(code, payload))
+                if sequence == self._sequence and kind == _NLMSG_DONE:
                     if interrupted:
                         raise InterruptedError
                     return found
-                if length_kind == _NLMSG_ERROR:
-                    code = -struct.unpack_from("=i", payload)[0]
-                    raise KernelError(code, _text(code, payload))
-            for answer in marshal.parse(data):
-                if answer["header"]["type"] in (_NLMSG_DONE, _NLMSG_ERROR):
-                    continue
-                interrupted = interrupted or bool(answer["header"]["flags"] & 0x10)
-                found.append(answer)
 
 
 def _parts(data: bytes) -> Iterator[tuple[int, int, bytes]]:

@@ -1,0 +1,55 @@
+"""The node's own addresses, and word when they change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from contivpp.dataplane.linux import messages
+from contivpp.dataplane.linux.kernel import Kernel, parse_alias
+from contivpp.dataplane.linux.netlink import Netlink
+
+HostAddress = tuple[str, str, int]
+"""Link, address with prefix length, MTU of the link in bytes."""
+
+_GROUPS = 0x1 | 0x10 | 0x100  # links, IPv4 addresses, IPv6 addresses
+_LOOPBACK_FLAG = 0x8
+_SETTLE = 0.2
+
+
+def addresses(kernel: Kernel) -> tuple[HostAddress, ...]:
+    """Global addresses of links that are not ours, sorted."""
+    links = {}
+    for link in kernel.links():
+        ours = parse_alias(link.get_attr("IFLA_IFALIAS")) is not None
+        if not ours and not link["flags"] & _LOOPBACK_FLAG:
+            links[link["index"]] = (link.get_attr("IFLA_IFNAME"), link.get_attr("IFLA_MTU") or 0)
+    found = []
+    for item in kernel.node.dump(messages.get_addresses()):
+        if item["index"] in links and item["scope"] == 0:
+            name, mtu = links[item["index"]]
+            text = item.get_attr("IFA_LOCAL") or item.get_attr("IFA_ADDRESS")
+            found.append((name, f"{text}/{item['prefixlen']}", mtu))
+    return tuple(sorted(found))
+
+
+async def watch(kernel: Kernel) -> AsyncIterator[tuple[HostAddress, ...]]:
+    """The addresses now, and again whenever they changed; a burst of changes counts as one."""
+    loop = asyncio.get_running_loop()
+    with Netlink(kernel.netns, groups=_GROUPS) as monitor:
+        monitor.socket.setblocking(False)
+        last = addresses(kernel)
+        yield last
+        while True:
+            try:
+                await loop.sock_recv(monitor.socket, 1 << 16)
+                await asyncio.sleep(_SETTLE)
+                while True:
+                    monitor.socket.recv(1 << 16)
+            except BlockingIOError:
+                pass
+            except OSError:  # news were lost: what counts is what is there now
+                await asyncio.sleep(_SETTLE)
+            if (now := addresses(kernel)) != last:
+                last = now
+                yield now

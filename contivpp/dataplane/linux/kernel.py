@@ -1,0 +1,177 @@
+"""The node's kernel as the descriptors see it: where a logical link is, and bursts per namespace.
+
+A link of ours carries its logical name and, for a pair, the path of the pod's namespace as its alias, so that a
+restarted agent finds everything again. What has no such alias is not ours.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from contivpp.dataplane.linux import messages
+from contivpp.dataplane.linux.netlink import KernelError, NamespaceGoneError, Netlink
+from contivpp.dataplane.linux.values import LOOPBACK, Veth
+from contivpp.scheduler.api import DONE, Operation, OperationKind, Outcome
+
+ALIAS: Final = "contiv:"
+GONE: Final = (errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENXIO)
+"""What the kernel says when there is nothing to delete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a link is: the path of its namespace ("" for the node's) and its index there."""
+
+    netns: str
+    index: int
+    name: str
+
+
+def alias_of(name: str, netns: str = "") -> str:
+    """The alias of a link of ours."""
+    return f"{ALIAS}{name} {netns}".rstrip()
+
+
+def parse_alias(alias: str | None) -> tuple[str, str] | None:
+    """The logical name and the namespace in an alias; None when it is not ours."""
+    if not alias or not alias.startswith(ALIAS):
+        return None
+    name, _, netns = alias[len(ALIAS) :].partition(" ")
+    return name, netns
+
+
+class Kernel:
+    """One node's network namespace and those of its pods."""
+
+    def __init__(self, netns: str = "") -> None:
+        """Takes the path of the node's namespace; "" is the one of this process."""
+        self.netns = netns
+        self.node = Netlink(netns)
+        self._places: dict[str, Place] = {}
+
+    def close(self) -> None:
+        """Closes the sockets."""
+        self.node.close()
+
+    def open(self, netns: str) -> Netlink:
+        """A socket in a pod's namespace; close it.
+
+        Raises:
+            NamespaceGoneError: there is none.
+        """
+        return Netlink(netns)
+
+    # ---- where links are
+
+    def place(self, link: str) -> Place | None:
+        """Where a logical link is, as far as known."""
+        if link == LOOPBACK:
+            return Place("", 1, LOOPBACK)
+        return self._places.get(link)
+
+    def note(self, link: str, place: Place | None) -> None:
+        """Notes where a link is now; None when it is gone."""
+        if place is None:
+            self._places.pop(link, None)
+        else:
+            self._places[link] = place
+
+    def links(self) -> list[Any]:
+        """The node's links."""
+        return self.node.dump(messages.get_links())
+
+    def scan(self) -> dict[str, Place]:
+        """Finds all links of ours, in the pods too; returns them by logical name."""
+        self._places = {}
+        for link in self.links():
+            if (known := parse_alias(link.get_attr("IFLA_IFALIAS"))) is None:
+                continue
+            name, netns = known
+            self._places[name] = Place("", link["index"], link.get_attr("IFLA_IFNAME"))
+            if netns and (peer := self._peer(name, netns)) is not None:
+                self._places[Veth.peer_link(name)] = peer
+        return dict(self._places)
+
+    def _peer(self, name: str, netns: str) -> Place | None:
+        try:
+            with self.open(netns) as inside:
+                for link in inside.dump(messages.get_links()):
+                    known = parse_alias(link.get_attr("IFLA_IFALIAS"))
+                    if known is not None and known[0] == Veth.peer_link(name):
+                        return Place(netns, link["index"], link.get_attr("IFLA_IFNAME"))
+        except NamespaceGoneError:
+            pass
+        return None
+
+    # ---- bursts
+
+    def send(
+        self,
+        operations: Sequence[Operation],
+        link_of: Callable[[Any], str],
+        message_of: Callable[[Operation, int], Any],
+    ) -> list[Outcome]:
+        """Carries out operations on links: one burst per namespace.
+
+        Args:
+            operations: what to do.
+            link_of: the logical link of a value; "" for none.
+            message_of: the message for an operation and the index of its link.
+        """
+        outcomes: dict[int, Outcome] = {}
+        bursts: dict[str, list[tuple[int, Any]]] = {}
+        for number, operation in enumerate(operations):
+            link = link_of(operation.value)
+            place = self.place(link) if link else Place("", 0, "")
+            if place is None:
+                gone = operation.kind is OperationKind.DELETE
+                outcomes[number] = DONE if gone else Outcome(error=f"there is no link {link}")
+                continue
+            bursts.setdefault(place.netns, []).append((number, message_of(operation, place.index)))
+        for netns, burst in bursts.items():
+            numbers = [number for number, _ in burst]
+            try:
+                answers = self._burst(netns, [message for _, message in burst])
+            except NamespaceGoneError as error:
+                for number in numbers:
+                    gone = operations[number].kind is OperationKind.DELETE
+                    outcomes[number] = DONE if gone else Outcome(error=str(error))
+                continue
+            for number, answer in zip(numbers, answers, strict=True):
+                outcomes[number] = outcome_of(operations[number], answer)
+        return [outcomes[number] for number in range(len(operations))]
+
+    def _burst(self, netns: str, burst: Sequence[Any]) -> list[KernelError | None]:
+        if not netns:
+            return self.node.burst(burst)
+        with self.open(netns) as inside:
+            return inside.burst(burst)
+
+    def dump(self, request: Callable[[], Any], places: Mapping[str, Place]) -> Iterable[tuple[str, Any]]:
+        """Every answer to a dump in the node's and all pods' namespaces, with the namespace's path."""
+        for netns in sorted({"", *(place.netns for place in places.values())}):
+            if not netns:
+                answers = self.node.dump(request())
+            else:
+                try:
+                    with self.open(netns) as inside:
+                        answers = inside.dump(request())
+                except NamespaceGoneError:
+                    continue
+            for answer in answers:
+                yield netns, answer
+
+
+def names_by_index(places: Mapping[str, Place]) -> dict[tuple[str, int], str]:
+    """The logical names of links by namespace and index."""
+    return {(place.netns, place.index): name for name, place in places.items()}
+
+
+def outcome_of(operation: Operation, answer: KernelError | None) -> Outcome:
+    """How an operation ended, from what the kernel said; what is gone already is deleted well."""
+    if answer is None or (operation.kind is OperationKind.DELETE and answer.code in GONE):
+        return DONE
+    return Outcome(error=str(answer))

@@ -1,0 +1,209 @@
+"""Pairs of links to pods, and the VXLAN device."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from contivpp.dataplane.linux import messages
+from contivpp.dataplane.linux.kernel import GONE, Kernel, Place, alias_of, parse_alias
+from contivpp.dataplane.linux.netlink import KernelError, NamespaceGoneError
+from contivpp.dataplane.linux.values import LinkEnd, Veth, Vxlan
+from contivpp.scheduler.api import DONE, Dependency, Observed, Operation, OperationKind, Outcome
+
+_ETHERNET_MTU = 1500
+_LONGEST_NAME = 15
+
+
+class LinkDescriptor:
+    """Links that carry our alias; all others are not ours to change."""
+
+    name = "linux-link"
+    prefix = Veth.prefix
+
+    def __init__(self, kernel: Kernel) -> None:
+        """Takes the node's kernel."""
+        self._kernel = kernel
+
+    def dependencies(self, key: str, link: Veth | Vxlan) -> Iterable[Dependency]:
+        """None: a namespace is given from outside."""
+        for name in (link.host_name, link.peer_name if isinstance(link, Veth) else ""):
+            if len(name) > _LONGEST_NAME:
+                message = f"the name of a link has at most {_LONGEST_NAME} characters: {name!r}"
+                raise ValueError(message)
+        return ()
+
+    def derived(self, key: str, link: Veth | Vxlan) -> Mapping[str, Any]:
+        """The end in the pod, for what is on it to depend on."""
+        if isinstance(link, Vxlan):
+            return {}
+        end = LinkEnd(Veth.peer_link(link.name))
+        return {end.key: end}
+
+    async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
+        """One link after the other: each is a few messages that need each other."""
+        return [self._one(operation) for operation in operations]
+
+    async def retrieve(self) -> Mapping[str, Observed]:
+        """Every link of ours; a pair whose other end is not as we made it looks different, and is made anew."""
+        found: dict[str, Observed] = {}
+        places = self._kernel.scan()
+        for link in self._kernel.links():
+            known = parse_alias(link.get_attr("IFLA_IFALIAS"))
+            if known is None:
+                continue
+            name, netns = known
+            value = self._veth(link, name, netns, places) if netns else _vxlan(link, name)
+            found[value.key] = Observed(value, metadata={"ifindex": link["index"]})
+        return found
+
+    def _one(self, operation: Operation) -> Outcome:
+        try:
+            match operation:
+                case Operation(kind=OperationKind.DELETE, value=link):
+                    self._delete(link)
+                case Operation(kind=OperationKind.CREATE, value=Veth() as link):
+                    self._create_veth(link)
+                case Operation(kind=OperationKind.CREATE, value=Vxlan() as link):
+                    self._create_vxlan(link)
+                case Operation(value=link, previous=previous):
+                    if not _differs_only_in_mtu(link, previous) or not link.mtu:
+                        return Outcome(recreate=True)
+                    self._set_mtu(link)
+        except NamespaceGoneError as error:
+            return Outcome(error=str(error))
+        except KernelError as error:
+            return Outcome(error=f"link {operation.value.host_name}: {error}")
+        except OSError as error:
+            return Outcome(error=f"link {operation.value.host_name}: {error.strerror}")
+        return DONE
+
+    def _create_veth(self, link: Veth) -> None:
+        try:
+            netns = os.open(link.netns, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise NamespaceGoneError(f"there is no network namespace {link.netns}") from error
+        try:
+            self._node_burst(
+                link.host_name,
+                messages.new_veth(link.host_name, link.mac, link.peer_name, link.peer_mac, link.mtu, netns),
+                messages.set_link(link.host_name, alias=alias_of(link.name, link.netns)),
+            )
+        finally:
+            os.close(netns)
+        peer = Veth.peer_link(link.name)
+        try:
+            with self._kernel.open(link.netns) as inside:
+                inside.must(
+                    messages.set_link(link.peer_name, alias=alias_of(peer, link.netns)),
+                    messages.set_link("lo"),
+                )
+                index = _index_in(inside, link.peer_name)
+            self._kernel.note(peer, Place(link.netns, index, link.peer_name))
+        except (KernelError, NamespaceGoneError):
+            self._remove(link.host_name)
+            raise
+
+    def _create_vxlan(self, link: Vxlan) -> None:
+        parent = 0
+        if link.parent:
+            parent = _index_in(self._kernel.node, link.parent)
+        self._node_burst(
+            link.host_name,
+            messages.new_vxlan(link.host_name, link.vni, link.local, link.port, link.mac, link.mtu, parent),
+            messages.set_link(link.host_name, alias=alias_of(link.name)),
+        )
+
+    def _node_burst(self, name: str, create: Any, finish: Any) -> None:
+        created, finished = self._kernel.node.burst([create, finish])
+        if created is not None:
+            if created.code == errno.EEXIST:
+                raise KernelError(
+                    created.code, "a link with this name, or this VXLAN number, is there and not ours: remove it"
+                )
+            raise created
+        if finished is not None:
+            self._remove(name)
+            raise finished
+        index = _index_in(self._kernel.node, name)
+        logical = parse_alias(finish.get_attr("IFLA_IFALIAS"))
+        assert logical is not None
+        self._kernel.note(logical[0], Place("", index, name))
+
+    def _remove(self, name: str) -> None:
+        with contextlib.suppress(KernelError):
+            self._kernel.node.must(messages.delete_link(_index_in(self._kernel.node, name)))
+
+    def _delete(self, link: Veth | Vxlan) -> None:
+        place = self._kernel.place(link.name)
+        self._kernel.note(link.name, None)
+        self._kernel.note(Veth.peer_link(link.name), None)
+        if place is None:
+            return
+        try:
+            self._kernel.node.must(messages.delete_link(place.index))
+        except KernelError as error:
+            if error.code not in GONE:
+                self._kernel.note(link.name, place)
+                raise
+
+    def _set_mtu(self, link: Veth | Vxlan) -> None:
+        self._kernel.node.must(messages.set_link(link.host_name, mtu=link.mtu))
+        if isinstance(link, Veth):
+            with self._kernel.open(link.netns) as inside:
+                inside.must(messages.set_link(link.peer_name, mtu=link.mtu))
+
+    def _veth(self, link: Any, name: str, netns: str, places: Mapping[str, Place]) -> Veth:
+        peer_name, peer_mac, up = "", "", bool(link["flags"] & messages.UP)
+        if (place := places.get(Veth.peer_link(name))) is not None:
+            with contextlib.suppress(NamespaceGoneError), self._kernel.open(netns) as inside:
+                for other in inside.dump(messages.get_links()):
+                    if other["index"] == place.index:
+                        peer_name, peer_mac = place.name, other.get_attr("IFLA_ADDRESS") or ""
+                        up = up and bool(other["flags"] & messages.UP)
+        return Veth(
+            name=name,
+            host_name=link.get_attr("IFLA_IFNAME") if up else "",
+            peer_name=peer_name,
+            netns=netns,
+            mac=link.get_attr("IFLA_ADDRESS") or "",
+            peer_mac=peer_mac,
+            mtu=_mtu(link, _ETHERNET_MTU),
+        )
+
+
+def _index_in(socket: Any, name: str) -> int:
+    for link in socket.dump(messages.get_links()):
+        if link.get_attr("IFLA_IFNAME") == name:
+            return int(link["index"])
+    raise KernelError(errno.ENODEV, f"there is no link {name}")
+
+
+def _vxlan(link: Any, name: str) -> Vxlan:
+    info = link.get_attr("IFLA_LINKINFO")
+    data = info.get_attr("IFLA_INFO_DATA") if info else None
+    get = data.get_attr if data else lambda _: None
+    return Vxlan(
+        name=name,
+        host_name=link.get_attr("IFLA_IFNAME") if link["flags"] & messages.UP else "",
+        vni=get("IFLA_VXLAN_ID") or 0,
+        local=get("IFLA_VXLAN_LOCAL") or get("IFLA_VXLAN_LOCAL6") or "",
+        port=get("IFLA_VXLAN_PORT") or 0,
+        mac=link.get_attr("IFLA_ADDRESS") or "",
+        mtu=_mtu(link, 0),
+    )
+
+
+def _mtu(link: Any, default: int) -> int:
+    mtu = int(link.get_attr("IFLA_MTU") or 0)
+    return 0 if mtu == default else mtu
+
+
+def _differs_only_in_mtu(one: Veth | Vxlan, other: Veth | Vxlan) -> bool:
+    def rest(link: Veth | Vxlan) -> tuple[Any, ...]:
+        return tuple(getattr(link, name) for name in type(link).__slots__ if name != "mtu")
+
+    return type(one) is type(other) and rest(one) == rest(other)

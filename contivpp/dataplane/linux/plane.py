@@ -1,0 +1,122 @@
+"""The Linux data plane of one node: its descriptors, its addresses, and the way back to how it was."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from contivpp.dataplane.linux import host
+from contivpp.dataplane.linux.addresses import AddressDescriptor
+from contivpp.dataplane.linux.kernel import Kernel
+from contivpp.dataplane.linux.links import LinkDescriptor
+from contivpp.dataplane.linux.neighbours import ForwardingDescriptor, NeighbourDescriptor
+from contivpp.dataplane.linux.routes import RouteDescriptor
+from contivpp.dataplane.linux.rules import RuleDescriptor
+from contivpp.dataplane.linux.sysctls import SysctlDescriptor
+from contivpp.scheduler.api import Descriptor, Operation, OperationKind
+
+_PING_TIMES = re.compile(r"time=([0-9.]+) ms")
+_PING_COUNTS = re.compile(r"(\d+) packets transmitted, (\d+) received")
+_PING_INTERVAL = 0.2
+
+
+class RemovalError(Exception):
+    """Something of ours could not be taken away; names each."""
+
+
+class LinuxDataplane:
+    """The kernel of one node."""
+
+    name = "linux"
+
+    def __init__(self, state_dir: Path, *, netns: str = "") -> None:
+        """Takes the folder for what must be remembered, and the node's namespace; "" is this process's."""
+        self._kernel = Kernel(netns)
+        self._descriptors: tuple[Descriptor, ...] = (
+            SysctlDescriptor(self._kernel, state_dir / "sysctl.json"),
+            LinkDescriptor(self._kernel),
+            AddressDescriptor(self._kernel),
+            ForwardingDescriptor(self._kernel),
+            NeighbourDescriptor(self._kernel),
+            RouteDescriptor(self._kernel),
+            RuleDescriptor(self._kernel),
+        )
+
+    def descriptors(self) -> Sequence[Descriptor]:
+        """What makes values real."""
+        return self._descriptors
+
+    async def start(self) -> None:
+        """Nothing to connect to: the kernel is there."""
+
+    async def close(self) -> None:
+        """Closes the sockets; everything that was made stays."""
+        self._kernel.close()
+
+    async def host_addresses(self) -> tuple[host.HostAddress, ...]:
+        """The node's own global addresses, without ours."""
+        return host.addresses(self._kernel)
+
+    def watch_host(self) -> AsyncIterator[tuple[host.HostAddress, ...]]:
+        """`host_addresses` now and on every change, for ever."""
+        return host.watch(self._kernel)
+
+    async def link_index(self, name: str) -> int:
+        """The index of a link by its kernel name, 0 when there is none."""
+        for link in self._kernel.links():
+            if link.get_attr("IFLA_IFNAME") == name:
+                return int(link["index"])
+        return 0
+
+    async def ping(self, netns: str, address: str, count: int) -> dict[str, Any]:
+        """Sends ICMP echo requests from a namespace.
+
+        Returns:
+            "transmitted", "received", and "rtt_ms" with "min", "avg" and "max" when anything came back.
+        """
+        arguments = ["ping", "-n", "-c", str(count), "-i", str(_PING_INTERVAL), "-W", "1", address]
+        process = await asyncio.create_subprocess_exec(
+            *("nsenter", f"--net={netns}", "--", *arguments),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        text = output.decode(errors="replace")
+        times = [float(found) for found in _PING_TIMES.findall(text)]
+        counts = _PING_COUNTS.search(text)
+        if counts is None:
+            return {"transmitted": 0, "received": 0, "error": text.strip()}
+        result: dict[str, Any] = {"transmitted": int(counts[1]), "received": int(counts[2])}
+        if times:
+            result["rtt_ms"] = {"min": min(times), "avg": sum(times) / len(times), "max": max(times)}
+        return result
+
+    async def remove_everything(self) -> int:
+        """Takes away all that was ever made on this node, and restores what was changed.
+
+        Returns:
+            How many values went.
+
+        Raises:
+            RemovalError: what could not be removed, with the kernel's reasons.
+        """
+        removed, problems = 0, []
+        for descriptor in reversed(self._descriptors):
+            found = await descriptor.retrieve()
+            operations = [
+                Operation(OperationKind.DELETE, key, observed.value, observed.value)
+                for key, observed in sorted(found.items())
+            ]
+            outcomes = await descriptor.apply(operations)
+            for operation, outcome in zip(operations, outcomes, strict=True):
+                if outcome.ok:
+                    removed += 1
+                else:
+                    problems.append(f"{operation.key}: {outcome.error}")
+        if problems:
+            raise RemovalError("; ".join(problems))
+        return removed

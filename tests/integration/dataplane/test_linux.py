@@ -1,0 +1,215 @@
+"""The Linux data plane in namespaces of the test's own: two nodes, their pods, real packets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contivpp.dataplane.linux.plane import LinuxDataplane
+from contivpp.dataplane.linux.values import (
+    Address,
+    ForwardingEntry,
+    Neighbour,
+    Route,
+    Rule,
+    Sysctl,
+    Veth,
+    Vxlan,
+)
+from contivpp.scheduler.api import by_key
+from contivpp.scheduler.scheduler import Scheduler
+from contivpp.scheduler.state import ValueState
+
+pytestmark = pytest.mark.root
+
+PREFIX = f"cv{os.getpid()}"
+
+
+def ip(*arguments: str, netns: str = "") -> str:
+    command = ["ip", *(("-n", netns) if netns else ()), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def path(netns: str) -> str:
+    return f"/run/netns/{netns}"
+
+
+@contextlib.contextmanager
+def namespaces(*names: str) -> Iterator[list[str]]:
+    made = [f"{PREFIX}-{name}" for name in names]
+    try:
+        for name in made:
+            ip("netns", "add", name)
+            ip("link", "set", "lo", "up", netns=name)
+        yield made
+    finally:
+        for name in made:
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+def pod(name: str, netns: str, address: str, gateway: str, number: int) -> dict[str, Any]:
+    inside = Veth.peer_link(name)
+    mac, host_mac = f"02:fe:00:00:00:{number:02x}", f"02:fe:00:00:01:{number:02x}"
+    return by_key(
+        Veth(name, f"h{name}"[:15], "eth0", path(netns), host_mac, mac, 1450),
+        Address(inside, f"{address}/32"),
+        Route(f"{gateway}/32", link=inside, scope="link"),
+        Route("0.0.0.0/0", via=gateway, link=inside),
+        Neighbour(inside, gateway, host_mac),
+        Route(f"{address}/32", link=name, scope="link"),
+        Neighbour(name, address, mac),
+    )
+
+
+def node(number: int, other: int) -> dict[str, Any]:
+    return by_key(
+        Sysctl("net.ipv4.ip_forward", "1"),
+        Vxlan("tunnels", "tunnels", 10, f"10.200.0.{number}", 4789, f"12:2b:00:00:00:{number:02x}", 1450),
+        Address("tunnels", f"192.168.30.{number}/24"),
+        Address("lo", f"10.1.{number}.1/32"),
+        Route("10.1.0.0/16", kind="blackhole"),
+        Rule(7700, source=f"10.1.{number}.0/24", table=77),
+        ForwardingEntry("tunnels", f"12:2b:00:00:00:{other:02x}", f"10.200.0.{other}"),
+        Neighbour("tunnels", f"192.168.30.{other}", f"12:2b:00:00:00:{other:02x}"),
+        Route(f"10.1.{other}.0/24", via=f"192.168.30.{other}", link="tunnels"),
+        Route(f"10.200.0.{other}/32", via=f"192.168.30.{other}", link="tunnels", table=77),
+    )
+
+
+class Node:
+    def __init__(self, netns: str, state: Path) -> None:
+        self.netns = netns
+        self.plane = LinuxDataplane(state, netns=path(netns))
+        self.scheduler = Scheduler(self.plane.descriptors())
+
+    def again(self, state: Path) -> Node:
+        return Node(self.netns, state)
+
+
+@pytest.fixture
+async def two(tmp_path: Path) -> AsyncIterator[tuple[Node, Node]]:
+    with namespaces("n1", "n2") as (one, other):
+        ip("link", "add", "eth9", "netns", one, "type", "veth", "peer", "name", "eth9", "netns", other)
+        for number, name in ((1, one), (2, other)):
+            ip("addr", "add", f"10.200.0.{number}/24", "dev", "eth9", netns=name)
+            ip("link", "set", "eth9", "up", netns=name)
+        nodes = Node(one, tmp_path / "1"), Node(other, tmp_path / "2")
+        yield nodes
+        for each in nodes:
+            await each.plane.close()
+
+
+async def ping(plane: LinuxDataplane, netns: str, address: str) -> None:
+    result = await plane.ping(path(netns), address, 2)
+    assert result["received"] == 2, result
+
+
+async def test_pods_of_two_nodes_and_their_hosts_reach_each_other(two: tuple[Node, Node]) -> None:
+    one, other = two
+    with namespaces("a", "b", "c") as (a, b, c):
+        first = {**node(1, 2), **pod("poda", a, "10.1.1.2", "10.1.1.1", 2), **pod("podb", b, "10.1.1.3", "10.1.1.1", 3)}
+        second = {**node(2, 1), **pod("podc", c, "10.1.2.2", "10.1.2.1", 4)}
+        assert not (await one.scheduler.resync(first)).errors
+        assert not (await other.scheduler.resync(second)).errors
+        for source, target in ((a, "10.1.1.3"), (a, "10.1.2.2"), (c, "10.1.1.2"), (c, "10.1.2.1"), (a, "10.200.0.2")):
+            await ping(one.plane, source, target)
+        await ping(one.plane, one.netns, "10.1.1.2")
+        await ping(one.plane, one.netns, "10.1.2.2")
+
+
+async def test_what_was_made_is_read_back_as_it_was_wanted(two: tuple[Node, Node], tmp_path: Path) -> None:
+    one, _ = two
+    with namespaces("a") as (a,):
+        wanted = {**node(1, 2), **pod("poda", a, "10.1.1.2", "10.1.1.1", 2)}
+        assert not (await one.scheduler.resync(wanted)).errors
+        assert await one.scheduler.observe(wanted) == wanted
+        fresh = one.again(tmp_path / "1")
+        result = await fresh.scheduler.resync(wanted)
+        assert (dict(result.errors), result.executed) == ({}, 0)
+        await fresh.plane.close()
+
+
+async def test_what_is_no_longer_wanted_goes_and_what_others_made_stays(two: tuple[Node, Node], tmp_path: Path) -> None:
+    one, _ = two
+    with namespaces("a") as (a,):
+        ip("link", "add", "foreign0", "type", "veth", "peer", "name", "foreign1", netns=one.netns)
+        ip("route", "add", "10.77.0.0/16", "via", "10.200.0.2", netns=one.netns)
+        await one.scheduler.resync({**node(1, 2), **pod("poda", a, "10.1.1.2", "10.1.1.1", 2)})
+        fresh = one.again(tmp_path / "1")
+        result = await fresh.scheduler.resync({})
+        assert not result.errors
+        await fresh.plane.close()
+        links = ip("-br", "link", netns=one.netns)
+        assert "foreign0" in links
+        assert "tunnels" not in links
+        assert "hpoda" not in links
+        assert ip("route", netns=one.netns).split("\n")[0].startswith("10.77.0.0/16")
+        assert "lookup 77" not in ip("rule", netns=one.netns)
+
+
+async def test_everything_can_be_taken_away_again(two: tuple[Node, Node]) -> None:
+    one, _ = two
+    before = [ip(*what, netns=one.netns) for what in (("-br", "addr"), ("route", "show", "table", "all"), ("rule",))]
+    forwarding = ["ip", "netns", "exec", one.netns, "cat", "/proc/sys/net/ipv4/ip_forward"]
+    was = subprocess.run(forwarding, check=True, capture_output=True).stdout
+    with namespaces("a") as (a,):
+        await one.scheduler.resync({**node(1, 2), **pod("poda", a, "10.1.1.2", "10.1.1.1", 2)})
+        assert await one.plane.remove_everything() > 10
+    after = [ip(*what, netns=one.netns) for what in (("-br", "addr"), ("route", "show", "table", "all"), ("rule",))]
+    assert after == before
+    assert subprocess.run(forwarding, check=True, capture_output=True).stdout == was
+
+
+async def test_a_namespace_that_vanished_harms_nothing(two: tuple[Node, Node]) -> None:
+    one, _ = two
+    with namespaces("a", "b") as (a, b):
+        keep = pod("podb", b, "10.1.1.3", "10.1.1.1", 3)
+        await one.scheduler.resync({**node(1, 2), **pod("poda", a, "10.1.1.2", "10.1.1.1", 2), **keep})
+        ip("netns", "del", a)
+        result = await one.scheduler.resync({**node(1, 2), **keep})
+        assert not result.errors
+        result = await one.scheduler.commit(pod("poda", a, "10.1.1.2", "10.1.1.1", 2), revert_on_failure=True)
+        assert "there is no network namespace" in result.errors["linux/link/poda"]
+        await ping(one.plane, b, "10.1.1.1")
+
+
+async def test_a_foreign_link_in_the_way_is_named(two: tuple[Node, Node]) -> None:
+    one, _ = two
+    ip("link", "add", "tunnels", "type", "bridge", netns=one.netns)
+    result = await one.scheduler.resync(node(1, 2))
+    assert "link tunnels: a link with this name" in result.errors["linux/link/tunnels"]
+    assert one.scheduler.state_of("linux/address/tunnels/192.168.30.1/24") is ValueState.PENDING
+
+
+async def test_a_changed_mtu_is_set_in_place_and_a_changed_mac_makes_the_pair_anew(two: tuple[Node, Node]) -> None:
+    one, _ = two
+    with namespaces("a") as (a,):
+        wanted = {**node(1, 2), **pod("poda", a, "10.1.1.2", "10.1.1.1", 2)}
+        await one.scheduler.resync(wanted)
+        index = await one.plane.link_index("hpoda")
+        old = wanted["linux/link/poda"]
+        changed = Veth(old.name, old.host_name, old.peer_name, old.netns, old.mac, old.peer_mac, 1400)
+        assert not (await one.scheduler.commit(by_key(changed))).errors
+        assert await one.plane.link_index("hpoda") == index
+        assert "mtu 1400" in ip("link", "show", "eth0", netns=a)
+        other = Veth(old.name, old.host_name, old.peer_name, old.netns, "02:fe:00:00:09:09", old.peer_mac, 1400)
+        assert not (await one.scheduler.commit(by_key(other))).errors
+        assert await one.plane.link_index("hpoda") != index
+        assert (await one.plane.ping(path(a), "10.1.1.1", 1))["transmitted"] == 1
+
+
+async def test_the_nodes_own_addresses_are_told_and_ours_are_not(two: tuple[Node, Node]) -> None:
+    one, _ = two
+    await one.scheduler.resync(node(1, 2))
+    assert await one.plane.host_addresses() == (("eth9", "10.200.0.1/24", 1500),)
+    watching = one.plane.watch_host()
+    assert await anext(watching) == (("eth9", "10.200.0.1/24", 1500),)
+    ip("addr", "add", "10.200.1.1/24", "dev", "eth9", netns=one.netns)
+    assert ("eth9", "10.200.1.1/24", 1500) in await anext(watching)
+    await watching.aclose()  # type: ignore[attr-defined]
