@@ -47,9 +47,9 @@ def apply(current: Object | None, applied: Object, *, manager: str, force: bool,
             raise _conflict(entry["manager"], clashes)
         entry["fieldsV1"] = _tree(theirs - set(clashes))
     result: Object = _merge(base, applied, ())
-    kept_by_others = {path for entry in others for path in _set(entry["fieldsV1"])}
-    for path in sorted(_set(own["fieldsV1"]) if own else (), key=len, reverse=True):
-        if path not in wanted and not any(other[: len(path)] == path for other in kept_by_others):
+    kept = {path for entry in others for path in _set(entry["fieldsV1"])} | set(wanted)
+    for path in sorted(_set(own["fieldsV1"]) if own else (), key=len):  # an element goes before what is in it
+        if not any(other[: len(path)] == path for other in kept):
             _drop(result, path)
     entry = {
         "manager": manager,
