@@ -123,9 +123,7 @@ class Controller:
             case HealingWanted(reason=reason):
                 changed, errors = await self._heal(reason)
         self._seq += 1
-        self.history.append(
-            EventRecord(self._seq, type(event).__name__, start, time.time(), changed, dict(errors))
-        )
+        self.history.append(EventRecord(self._seq, type(event).__name__, start, time.time(), changed, dict(errors)))
 
     def why_not_ready(self) -> str:
         """One sentence on what the agent waits for; empty when it is in sync."""

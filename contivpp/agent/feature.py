@@ -23,14 +23,14 @@ class Feature(Protocol):
 
     name: str
 
-    def units(self, view: View) -> Iterable[Unit]:
+    def units(self, view: View) -> Iterable[Any]:
         """Every unit there is, for a resync."""
         ...
 
-    def affected(self, change: Change, view: View) -> Iterable[Unit]:
+    def affected(self, change: Change, view: View) -> Iterable[Any]:
         """The units that `change` may render differently; `view` already holds the change."""
         ...
 
-    def render(self, unit: Unit, view: View) -> Mapping[str, Any]:
+    def render(self, unit: Any, view: View) -> Mapping[str, Any]:
         """The desired values of `unit` by key; empty when the unit is gone or has nothing to say."""
         ...

@@ -112,9 +112,7 @@ class View:
         if node is None:
             return ()
         found = {
-            entry.address
-            for entry in node.addresses
-            if entry.type in _MANAGEMENT_TYPES and _is_address(entry.address)
+            entry.address for entry in node.addresses if entry.type in _MANAGEMENT_TYPES and _is_address(entry.address)
         }
         return tuple(sorted(found))
 

@@ -50,7 +50,7 @@ class Port(Record, frozen=True):
         return "SCTP" if self.sctp else str(self.protocol)
 
 
-class IPBlock(Record, rename={"except_": "except"}):
+class IPBlock(Record, frozen=True, rename={"except_": "except"}):
     """A subnet without some of its parts."""
 
     cidr: str = ""
@@ -65,7 +65,7 @@ class Peer(Record, frozen=True):
     ip_block: IPBlock | None = None
 
 
-class IngressRule(Record, rename={"from_": "from"}):
+class IngressRule(Record, frozen=True, rename={"from_": "from"}):
     """Allowed towards the selected pods; no peers means from everywhere, no ports means all."""
 
     port: tuple[Port, ...] = ()

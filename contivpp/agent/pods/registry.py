@@ -108,8 +108,7 @@ class PodRegistry:
         return [
             pod
             for pod in view.pods.values()
-            if pod.sandbox.container_id == sandbox.container_id
-            and pod.sandbox.interface in (sandbox.interface, "")
+            if pod.sandbox.container_id == sandbox.container_id and pod.sandbox.interface in (sandbox.interface, "")
         ]
 
     def disconnect(self, view: View, leaving: Sequence[LocalPod]) -> list[Change]:

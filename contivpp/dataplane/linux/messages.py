@@ -117,7 +117,7 @@ def get_routes(family: int) -> Any:
     return _message(rtmsg, rtnl.RTM_GETROUTE, family=family)
 
 
-def route(  # noqa: PLR0913 - as many as a route has
+def route(
     to: str, *, via: str, index: int, table: int, scope: str, source: str, kind: str, metric: int, delete: bool = False
 ) -> Any:
     """Puts (replacing what is there) or removes a route; a gateway is always taken to be on the link."""

@@ -1,0 +1,1 @@
+"""The CNI plugin: one file that needs nothing but Python."""

@@ -1,0 +1,299 @@
+"""A cluster in namespaces of the test's own: real agents, the real plugin, real etcd, pods that are namespaces."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from contivpp.model import codec, keys
+from contivpp.model.node import AddressType, Node, NodeAddress
+from contivpp.model.pod import Pod
+from contivpp.store.client import Store
+from tests.integration.conftest import Etcd, free_ports
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+PLUGIN = REPOSITORY / "contivpp" / "cni" / "main.py"
+_numbers = itertools.count(1)
+
+
+def ip(*arguments: str, netns: str = "") -> str:
+    """Runs ip(8), and returns what it prints."""
+    command = ["ip", *(("-n", netns) if netns else ()), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def netns_path(name: str) -> str:
+    """Where a named namespace is."""
+    return f"/run/netns/{name}"
+
+
+class TestNode:
+    """One node: a namespace on the test's bridge, with an agent process that lives in it by name."""
+
+    __test__ = False
+
+    def __init__(self, cluster: TestCluster, number: int) -> None:
+        self.cluster = cluster
+        self.name = f"node{number}"
+        self.address = f"10.201.0.{number}"
+        self.netns = f"{cluster.prefix}-{self.name}"
+        self.folder = cluster.folder / self.name
+        self.folder.mkdir()
+        self.socket = self.folder / "cni.sock"
+        [self.port] = free_ports(1)
+        self._agent: subprocess.Popen[bytes] | None = None
+        ip("netns", "add", self.netns)
+        ip("link", "set", "lo", "up", netns=self.netns)
+        link = f"{cluster.prefix[-6:]}n{number}"
+        ip("link", "add", link, "netns", cluster.switch, "type", "veth", "peer", "name", "eth0", "netns", self.netns)
+        ip("link", "set", link, "master", "br0", "up", netns=cluster.switch)
+        ip("addr", "add", f"{self.address}/24", "dev", "eth0", netns=self.netns)
+        ip("link", "set", "eth0", "up", netns=self.netns)
+
+    # ---- the agent
+
+    def start(self) -> None:
+        """Starts the agent; does not wait."""
+        (self.folder / "etcd.conf").write_text(
+            f"endpoints: ['{self.cluster.etcd.endpoint}']\ninsecure-transport: true\noperation-timeout: 2000000000\n"
+        )
+        (self.folder / "http.conf").write_text(f"endpoint: 127.0.0.1:{self.port}\n")
+        (self.folder / "contiv.conf").write_text(self.cluster.contiv_conf)
+        (self.folder / "controller.conf").write_text("delayLocalResync: 1000000000\n")
+        with (self.folder / "agent.log").open("ab") as log:
+            self._agent = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "contivpp.agent.main", "run"),
+                    *("--microservice-label", self.name, "--state-dir", str(self.folder / "state")),
+                    *("--contiv-config", str(self.folder / "contiv.conf")),
+                    *("--controller-config", str(self.folder / "controller.conf")),
+                    *("--etcd-config", str(self.folder / "etcd.conf"), "--http-config", str(self.folder / "http.conf")),
+                    *("--cni-socket", str(self.socket), "--node-netns", netns_path(self.netns)),
+                ],
+                stdout=log,
+                stderr=log,
+            )
+
+    def wait_until_ready(self, seconds: float = 30) -> None:
+        """Waits for /readiness."""
+        deadline = time.monotonic() + seconds
+        answer: Any = None
+        while time.monotonic() < deadline:
+            assert self._agent is not None
+            assert self._agent.poll() is None, self.log()
+            with contextlib.suppress(OSError):
+                answer = self.get("readiness")
+                if answer["state"] == 1:
+                    return
+            time.sleep(0.05)
+        raise AssertionError(f"{self.name} is not ready: {answer}\n{self.log()}")
+
+    def get(self, path: str) -> Any:
+        """What the agent's REST interface says."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=5) as answer:
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            return json.loads(error.read())
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> int:
+        """Ends the agent; returns its exit code."""
+        if self._agent is None:
+            return 0
+        self._agent.send_signal(number)
+        code = self._agent.wait(20)
+        self._agent = None
+        return code
+
+    def log(self) -> str:
+        """The end of what the agent said."""
+        return (self.folder / "agent.log").read_text()[-4000:]
+
+    # ---- pods
+
+    def cni(self, command: str, pod: TestPod, **changes: Any) -> tuple[int, Any]:
+        """Runs the plugin as the kubelet does; returns its exit code and what it printed."""
+        config = {"cniVersion": "1.1.0", "name": "k8s", "type": "contiv-cni", "grpcServer": str(self.socket)}
+        config.update(changes)
+        environment = {
+            "CNI_COMMAND": command,
+            "CNI_CONTAINERID": pod.container_id,
+            "CNI_NETNS": pod.netns,
+            "CNI_IFNAME": "eth0",
+            "CNI_PATH": "/opt/cni/bin",
+            "CNI_ARGS": f"K8S_POD_NAMESPACE=default;K8S_POD_NAME={pod.name}",
+        }
+        done = subprocess.run(
+            [str(PLUGIN)],
+            input=json.dumps(config).encode(),
+            env=environment,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        assert not done.stderr, done.stderr.decode()
+        return done.returncode, json.loads(done.stdout) if done.stdout else None
+
+    def add(self, pod: TestPod) -> str:
+        """Connects a pod; returns its address."""
+        code, result = self.cni("ADD", pod)
+        assert code == 0, f"{result}\n{self.log()}"
+        pod.result = result
+        pod.address = result["ips"][0]["address"].partition("/")[0]
+        return pod.address
+
+    def ping(self, address: str, count: int = 2) -> bool:
+        """Whether the node itself reaches an address."""
+        return ping(netns_path(self.netns), address, count)
+
+
+class TestPod:
+    """One pod: a namespace and its names."""
+
+    __test__ = False
+
+    def __init__(self, cluster: TestCluster, name: str) -> None:
+        self.name = name
+        self.container_id = f"{next(_numbers):064x}"[::-1]
+        self._netns = f"{cluster.prefix}-{self.container_id[:8]}"
+        self.netns = netns_path(self._netns)
+        self.address = ""
+        self.result: Any = None
+        ip("netns", "add", self._netns)
+
+    def remove(self) -> None:
+        """Takes the namespace away, if it is there."""
+        subprocess.run(["ip", "netns", "del", self._netns], check=False, capture_output=True)
+
+    def ping(self, address: str, count: int = 2) -> bool:
+        """Whether the pod reaches an address."""
+        return ping(self.netns, address, count)
+
+    def start_ping(self, address: str, seconds: float) -> subprocess.Popen[str]:
+        """Starts a ping that goes on for a while."""
+        count = str(int(seconds * 20))
+        return subprocess.Popen(
+            ["nsenter", f"--net={self.netns}", "ping", "-n", "-q", "-i", "0.05", "-c", count, address],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+
+def ping(netns: str, address: str, count: int) -> bool:
+    """Whether all of some ICMP echo requests were answered."""
+    command = ["nsenter", f"--net={netns}", "ping", "-n", "-q", "-i", "0.1", "-W", "1", "-c", str(count), address]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+class TestCluster:
+    """Some nodes on one bridge, and the etcd that they read."""
+
+    __test__ = False
+
+    def __init__(self, etcd: Etcd, folder: Path) -> None:
+        self.etcd = etcd
+        self.folder = folder
+        self.prefix = f"ct{os.getpid() % 100000}{next(_numbers)}"
+        self.switch = f"{self.prefix}-switch"
+        self.contiv_conf = ""
+        self.nodes: dict[int, TestNode] = {}
+        self.pods: list[TestPod] = []
+
+    def open(self) -> None:
+        """Makes the bridge."""
+        ip("netns", "add", self.switch)
+        ip("link", "add", "br0", "type", "bridge", netns=self.switch)
+        ip("link", "set", "br0", "up", netns=self.switch)
+
+    def close(self) -> None:
+        """Ends every agent, and takes all namespaces away."""
+        for node in self.nodes.values():
+            with contextlib.suppress(subprocess.TimeoutExpired, ProcessLookupError):
+                node.kill()
+        for pod in self.pods:
+            pod.remove()
+        for name in (*(node.netns for node in self.nodes.values()), self.switch):
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+    def node(self, number: int) -> TestNode:
+        """A node by its number, made when it is asked for first; its agent is not started."""
+        if number not in self.nodes:
+            self.nodes[number] = TestNode(self, number)
+        return self.nodes[number]
+
+    def pod(self, name: str) -> TestPod:
+        """A new pod that is connected to nothing."""
+        pod = TestPod(self, name)
+        self.pods.append(pod)
+        return pod
+
+    # ---- what KSR would write
+
+    async def register(self, *nodes: TestNode) -> None:
+        """Writes the records of Kubernetes nodes."""
+        async with await Store.open(self.etcd.config) as store:
+            for node in nodes:
+                record = Node(
+                    name=node.name, addresses=(NodeAddress(type=AddressType.INTERNAL_IP, address=node.address),)
+                )
+                await store.put(keys.record_key("node", node.name), codec.encode(record))
+
+    async def unregister(self, node: TestNode, node_id: int) -> None:
+        """Removes what Kubernetes and KSR remove with a node."""
+        async with await Store.open(self.etcd.config) as store:
+            await store.delete(keys.record_key("node", node.name))
+            await store.delete(f"{keys.prefix('vppnode')}{node_id}")
+
+    async def write_pod(self, pod: TestPod, node: TestNode) -> None:
+        """Writes a pod's record, with the address it has."""
+        record = Pod(
+            name=pod.name,
+            namespace="default",
+            ip_address=pod.address,
+            host_ip_address=node.address,
+            node_name=node.name,
+        )
+        async with await Store.open(self.etcd.config) as store:
+            await store.put(keys.record_key("pod", f"default/{pod.name}"), codec.encode(record))
+
+    async def up(self, *numbers: int) -> list[TestNode]:
+        """Nodes whose agents are ready, and whose IDs are in the order of their numbers."""
+        nodes = [self.node(number) for number in numbers]
+        for node in nodes:
+            await self.register(node)
+            node.start()
+            node.wait_until_ready()
+        return nodes
+
+
+def eventually(check: Any, seconds: float = 15) -> None:
+    """Waits until a check holds.
+
+    Raises:
+        AssertionError: it never did.
+    """
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, f"{check} never held"
+        time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def cluster_of(etcd: Etcd, folder: Path) -> Iterator[TestCluster]:
+    """A cluster without nodes, taken down at the end."""
+    cluster = TestCluster(etcd, folder)
+    try:
+        cluster.open()
+        yield cluster
+    finally:
+        cluster.close()
