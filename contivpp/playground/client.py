@@ -209,6 +209,7 @@ class Client:
                     delay, revision = _FIRST_DELAY, seen
                     if change is not None:
                         yield change
+                await asyncio.sleep(_FIRST_DELAY)  # a watch has its time; a server that stops ends it at once
             except ClientError as error:
                 if error.code == _GONE:
                     revision = ""
