@@ -22,7 +22,7 @@ from contivpp.store.client import Store
 from tests.integration.conftest import Etcd, free_ports
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
-PLUGIN = REPOSITORY / "contivpp" / "cni" / "main.py"
+PLUGIN = REPOSITORY / "contivpp" / "cni" / "contiv-cni"
 _numbers = itertools.count(1)
 
 

@@ -101,7 +101,7 @@ class LinkDescriptor:
                     messages.set_link(link.peer_name, alias=alias_of(peer, link.netns)),
                     messages.set_link("lo"),
                 )
-                index = _index_in(inside, link.peer_name)
+                index = inside.index_of(messages.get_link(link.peer_name))
             self._kernel.note(peer, Place(link.netns, index, link.peer_name))
         except (KernelError, NamespaceGoneError):
             self._remove(link.host_name)
@@ -110,7 +110,7 @@ class LinkDescriptor:
     def _create_vxlan(self, link: Vxlan) -> None:
         parent = 0
         if link.parent:
-            parent = _index_in(self._kernel.node, link.parent)
+            parent = self._kernel.node.index_of(messages.get_link(link.parent))
         self._node_burst(
             link.host_name,
             messages.new_vxlan(link.host_name, link.vni, link.local, link.port, link.mac, link.mtu, parent),
@@ -128,14 +128,14 @@ class LinkDescriptor:
         if finished is not None:
             self._remove(name)
             raise finished
-        index = _index_in(self._kernel.node, name)
+        index = self._kernel.node.index_of(messages.get_link(name))
         logical = parse_alias(finish.get_attr("IFLA_IFALIAS"))
         assert logical is not None
         self._kernel.note(logical[0], Place("", index, name))
 
     def _remove(self, name: str) -> None:
         with contextlib.suppress(KernelError):
-            self._kernel.node.must(messages.delete_link(_index_in(self._kernel.node, name)))
+            self._kernel.node.must(messages.delete_link(self._kernel.node.index_of(messages.get_link(name))))
 
     def _delete(self, link: Veth | Vxlan) -> None:
         place = self._kernel.place(link.name)
@@ -173,13 +173,6 @@ class LinkDescriptor:
             peer_mac=peer_mac,
             mtu=_mtu(link, _ETHERNET_MTU),
         )
-
-
-def _index_in(socket: Any, name: str) -> int:
-    for link in socket.dump(messages.get_links()):
-        if link.get_attr("IFLA_IFNAME") == name:
-            return int(link["index"])
-    raise KernelError(errno.ENODEV, f"there is no link {name}")
 
 
 def _vxlan(link: Any, name: str) -> Vxlan:

@@ -45,6 +45,11 @@ def get_links() -> Any:
     return _message(ifinfmsg, rtnl.RTM_GETLINK)
 
 
+def get_link(name: str) -> Any:
+    """One link by its name."""
+    return _message(ifinfmsg, rtnl.RTM_GETLINK, attrs=[("IFLA_IFNAME", name)])
+
+
 def new_veth(host_name: str, mac: str, peer_name: str, peer_mac: str, mtu: int, netns: int) -> Any:
     """A pair, born with its peer in the namespace of the open file `netns`."""
     size = [("IFLA_MTU", mtu)] if mtu else []

@@ -145,6 +145,28 @@ class Netlink:
                     answers[sequence] = KernelError(code, _text(code, payload)) if code else None
         return [answers[first + number] for number in range(len(messages))]
 
+    def index_of(self, message: Any) -> int:
+        """The index in the answer to a request for one link; decodes nothing else of it.
+
+        Raises:
+            KernelError: there is no such link.
+        """
+        self._sequence += 1
+        message["header"]["flags"] = _REQUEST
+        message["header"]["sequence_number"] = self._sequence
+        message["header"]["pid"] = 0
+        message.reset()
+        message.encode()
+        self.socket.send(message.data)
+        while True:
+            for kind, sequence, payload in _parts(self.socket.recv(_RECEIVE)):
+                if sequence != self._sequence:
+                    continue
+                if kind == _NLMSG_ERROR:
+                    code = -struct.unpack_from("=i", payload)[0]
+                    raise KernelError(code, _text(code, payload))
+                return int(struct.unpack_from("=i", payload, 4)[0])
+
     def dump(self, message: Any) -> list[Any]:
         """Every answer to a dump request, decoded; each has `get_attr`."""
         for _ in range(5):
