@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,20 +87,22 @@ async def _demo(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-async def _enter(options: argparse.Namespace) -> tuple[str, list[str]]:
-    """The machine's address and the command to run there, for exec and logs."""
+async def _enter(options: argparse.Namespace) -> tuple[str, str]:
+    """The machine's address and what its shell is to run, for exec, logs and ssh."""
     async with Client.load(kubeconfig(options.files)) as client:
         if options.command == "ssh":
             host = (await client.get("nodes", ("", options.node)))["status"]["addresses"][0]["address"]
-            return str(host), list(options.words)
+            return str(host), " ".join(options.words)
         pod, address = await locate(client, options.namespace, options.pod)
     if options.command == "logs":
         container = options.container or pod["spec"]["containers"][0]["name"]
         tail = ["-f"] if options.follow else []
-        return address, ["tail", "-n", "+1", *tail, f"{_LOGS}/{options.namespace}_{options.pod}_{container}.log"]
+        file = f"{_LOGS}/{options.namespace}_{options.pod}_{container}.log"
+        return address, shlex.join(["tail", "-n", "+1", *tail, file])
     if pod["spec"].get("hostNetwork"):
-        return address, list(options.words)
-    return address, ["nsenter", f"--net={LINKS}/{options.namespace}_{options.pod}.netns", "--", *options.words]
+        return address, shlex.join(options.words)
+    netns = f"--net={LINKS}/{options.namespace}_{options.pod}.netns"
+    return address, shlex.join(["nsenter", netns, "--", *options.words])
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -144,11 +147,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if options.command == "demo":
             return asyncio.run(_demo(options, Console()))
-        address, words = asyncio.run(_enter(options))
+        address, script = asyncio.run(_enter(options))
     except (DemoError, SshError, ClientError, KubeconfigError) as error:
         print(f"contiv-playground: {error}", file=sys.stderr)
         return 1
-    if words:
-        Ssh(options.files).replace(address, words, terminal=sys.stdin.isatty() and sys.stdout.isatty())
-    Ssh(options.files).replace(address, ["bash", "-l"], terminal=True)
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    Ssh(options.files).replace(address, script or "exec bash -l", terminal=terminal)
     return 1

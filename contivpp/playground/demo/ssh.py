@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +52,7 @@ class Ssh:
             raise SshError(f"{address}: {what}: {said.decode(errors='replace').strip()}")
         return out.decode(errors="replace")
 
-    def replace(self, address: str, words: Sequence[str], *, terminal: bool) -> None:
-        """Becomes ssh, running a command on a machine; does not return."""
-        command = [*self.command(address, terminal=terminal), "--", shlex.join(words)]
+    def replace(self, address: str, script: str, *, terminal: bool) -> None:
+        """Becomes ssh, running a line of shell on a machine; does not return."""
+        command = [*self.command(address, terminal=terminal), "--", script]
         os.execvp(command[0], command)  # noqa: S606 - no shell is wanted here

@@ -8,6 +8,7 @@ It makes READY_FILE once it listens everywhere.
 from __future__ import annotations
 
 import http.server
+import os
 import signal
 import socket
 import socketserver
@@ -70,11 +71,12 @@ def _echo(name: str, port: int) -> None:
     threading.Thread(target=answer, daemon=True).start()
 
 
-def main() -> int:
-    """Serves until it is told to stop."""
+def main() -> None:
+    """Serves until it is told to stop; does not return."""
     name, ready, *ports = sys.argv[1:]
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
+    # Blocked before there are threads, and then waited for: no signal can come between a look and a wait.
+    signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     for port in ports:
         value, protocol = port.split("/")
         if protocol == "TCP":
@@ -82,9 +84,9 @@ def main() -> int:
         elif protocol == "UDP":
             _echo(name, int(value))
     Path(ready).touch()
-    while True:
-        signal.pause()
+    signal.sigwait(signals)
+    os._exit(0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

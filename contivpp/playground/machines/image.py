@@ -55,6 +55,12 @@ FILES = {
     "etc/default/locale": "LANG=C.UTF-8\n",
     "etc/resolv.conf": "# A node has no way out, and asks nobody for names.\n",
     "etc/systemd/journald.conf.d/contiv-playground.conf": "[Journal]\nSystemMaxUse=64M\nRateLimitBurst=0\n",
+    # Routes and rules that systemd-networkd did not make are not its to remove.
+    "etc/systemd/networkd.conf.d/contiv-playground.conf": (
+        "[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\n"
+    ),
+    # A pod that does not end when it is told to must not hold up the machine for long.
+    "etc/systemd/system.conf.d/contiv-playground.conf": "[Manager]\nDefaultTimeoutStopSec=10s\n",
     # Ansible opens many sessions at once.
     "etc/ssh/sshd_config.d/contiv-playground.conf": "MaxStartups 200\nUseDNS no\nPasswordAuthentication no\n",
 }
