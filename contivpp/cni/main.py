@@ -9,4 +9,4 @@ from contivpp.cni import relay
 
 def main() -> None:
     """Runs one call."""
-    sys.exit(relay.main())
+    sys.exit(relay.main())  # type: ignore[no-untyped-call]

@@ -1,0 +1,1 @@
+"""contiv-ksr: reflects the state of Kubernetes into etcd."""

@@ -1,0 +1,121 @@
+"""KSR, put together: stand for election, and while leading reflect."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from contivpp.daemon import tasks
+from contivpp.daemon.backoff import Backoff
+from contivpp.daemon.http import Health, Server
+from contivpp.daemon.http_config import HttpConfig
+from contivpp.ksr import metrics
+from contivpp.ksr.kubernetes import Api, Broken, Listed
+from contivpp.ksr.reflector import Reflector, reflectors
+from contivpp.ksr.writer import LeadershipLostError, Writer
+from contivpp.model import keys
+from contivpp.store.client import Store
+from contivpp.store.config import EtcdConfig
+from contivpp.store.election import Election, Leadership
+
+log = logging.getLogger(__name__)
+
+ELECTION_KEY = keys.KSR_PREFIX + "election"
+LEASE_SECONDS = 5
+SLICES = "/apis/discovery.k8s.io/v1/endpointslices"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that is decided before KSR starts; `kubeconfig` None means the service account of a pod."""
+
+    kubeconfig: Path | None
+    etcd: EtcdConfig
+    http: HttpConfig
+
+
+async def run(settings: Settings) -> int:
+    """Runs until a signal comes, or leadership is lost.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        KubeConfigError: the kubeconfig cannot be used.
+    """
+    health = Health()
+    api = await Api.open(settings.kubeconfig)
+    try:
+        async with await Store.open(settings.etcd) as store:
+            return await tasks.run(
+                {
+                    "http": Server(settings.http, health=health).run(),
+                    "reflection": _reflect_when_leading(store, api, health),
+                }
+            )
+    finally:
+        await api.close()
+
+
+async def _reflect_when_leading(store: Store, api: Api, health: Health) -> None:
+    identity = f"{socket.gethostname()}/{os.getpid()}"
+    metrics.LEADER.set(0)
+    async with Election(
+        store, ELECTION_KEY, identity, ttl=store.connection.config.session_ttl or 5
+    ).lead() as leadership:
+        log.info("%s leads", identity)
+        metrics.LEADER.set(1)
+        await reflect(store, api, health, leadership)
+
+
+async def reflect(store: Store, api: Api, health: Health, leadership: Leadership) -> None:
+    """Reflects until leadership is lost.
+
+    Raises:
+        LeadershipLostError: it is.
+    """
+    kinds = reflectors(slices=await _has_slices(api))
+    writer = Writer(store, kinds, leadership.guard)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(writer.follow(), name="etcd")
+        group.create_task(writer.run(), name="writer")
+        for reflector in kinds:
+            group.create_task(_follow(api, reflector, writer, health), name=reflector.kind)
+        group.create_task(_watch_health(writer, health), name="health")
+        reason = await leadership.lost
+        raise LeadershipLostError(reason)
+
+
+async def _follow(api: Api, reflector: Reflector, writer: Writer, health: Health) -> None:
+    health.set(reflector.kind, "not listed yet")
+    async for update in api.follow(reflector.path):
+        if isinstance(update, Broken):
+            health.set(reflector.kind, update.reason)
+            continue
+        touched = reflector.take(update)
+        health.set(reflector.kind, "")
+        if isinstance(update, Listed):
+            writer.resync(reflector.kind)
+        writer.touch(reflector.kind, touched)
+
+
+async def _watch_health(writer: Writer, health: Health) -> None:
+    while True:
+        health.set("etcd", writer.problem)
+        await asyncio.sleep(0.5)
+
+
+async def _has_slices(api: Api) -> bool:
+    patience = Backoff(0.1, 10)
+    while True:
+        try:
+            return await api.has(SLICES)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            log.warning("waiting for the API server: %s", error or type(error).__name__)
+            await asyncio.sleep(patience.next())
