@@ -117,6 +117,13 @@ def exit_code(container: Container) -> int:
         return KILLED
 
 
+def tidy(container: Container) -> None:
+    """Removes what a run of a container that is over has left in the state folder."""
+    for file in (container.ready_file, container.exit_file):
+        if file:
+            Path(file).unlink(missing_ok=True)
+
+
 def when_it_ends(container: Container, call: Callable[[], object]) -> Callable[[], None]:
     """Calls back once the process has ended; returns how to stop waiting for it."""
     loop = asyncio.get_running_loop()

@@ -164,6 +164,8 @@ class PodWorker:
 
     def _start(self, container: Object, restarts: int) -> None:
         name = container["name"]
+        if (before := self.record.containers.get(name)) is not None:
+            processes.tidy(before)
         self.record.containers[name] = processes.start(self._records, self.record, container, restarts)
         self._records.save(self.record)
         self._watch(name)
@@ -186,6 +188,8 @@ class PodWorker:
         for stop in self._watched.values():
             stop()
         self._watched.clear()
+        for container in self.record.containers.values():
+            processes.tidy(container)
         self.record.containers.clear()
         await self._node.sandboxes.remove(self.record)
 

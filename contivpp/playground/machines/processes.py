@@ -54,9 +54,10 @@ class Processes:
         """Returns the process IDs of everything that runs in the machine, its supervisor included."""
         found: set[int] = set()
         for group in self._groups:
-            for file in group.rglob("cgroup.procs"):
+            # Groups come and go while they are walked through; os.walk passes over what has gone.
+            for folder, _, _ in os.walk(group):
                 with contextlib.suppress(OSError):
-                    found.update(map(int, file.read_text().split()))
+                    found.update(map(int, (Path(folder) / "cgroup.procs").read_text().split()))
         return found
 
     def init(self) -> int | None:
@@ -91,8 +92,8 @@ class Processes:
 
     def _remove_groups(self) -> None:
         for group in self._groups:
-            inner = sorted(group.rglob("*"), key=lambda path: len(path.parts), reverse=True)
-            for folder in (*(path for path in inner if path.is_dir()), group, group.parent):
+            inner = [Path(folder) for folder, _, _ in os.walk(group, topdown=False)]
+            for folder in (*inner, group.parent):
                 # The parent stays as long as other machines are in it.
                 with contextlib.suppress(OSError):
                     folder.rmdir()
