@@ -61,6 +61,28 @@ def run(
 
 
 @app.command()
+def check(
+    microservice_label: Annotated[str, typer.Option(envvar="MICROSERVICE_LABEL", help="The node's name.")] = "node",
+    contiv_config: Annotated[Path | None, typer.Option(help="contiv.conf")] = None,
+    controller_config: Annotated[Path | None, typer.Option(help="controller.conf")] = None,
+) -> None:
+    """Says what is wrong in the files that are named, and changes nothing."""
+    try:
+        settings.load(
+            node_name=microservice_label,
+            contiv_config=contiv_config,
+            controller_config=controller_config,
+            etcd_config=None,
+            http_config=None,
+            state_dir=_STATE,
+            cni_socket=_SOCKET,
+        )
+    except settings.SettingsError as error:
+        print(f"contiv-agent: {error}", file=sys.stderr)
+        raise typer.Exit(BAD_SETTINGS) from error
+
+
+@app.command()
 def reset(state_dir: StateDir = _STATE, node_netns: NodeNetns = "") -> None:
     """Takes off this node everything that the agent ever made, and forgets it."""
     from contivpp.dataplane.linux.plane import LinuxDataplane, RemovalError  # noqa: PLC0415

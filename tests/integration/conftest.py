@@ -32,9 +32,7 @@ def free_ports(count: int) -> list[int]:
 class Etcd:
     """One etcd that can be stopped, killed, wiped, frozen and started again at the same address."""
 
-    def __init__(
-        self, folder: Path, *, arguments: tuple[str, ...] = (), trust: ssl.SSLContext | None = None
-    ) -> None:
+    def __init__(self, folder: Path, *, arguments: tuple[str, ...] = (), trust: ssl.SSLContext | None = None) -> None:
         scheme = "http" if trust is None else "https"
         self._trust = trust
         self.folder = folder

@@ -1,0 +1,172 @@
+"""What would break the network on a host, each as one sentence with its remedy.
+
+Everything is read and nothing changed. Runs on any Python from 3.8 with the standard library only.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+OLDEST_PYTHON = (3, 11)
+OLDEST_KERNEL = (5, 18)
+OURS = "77"
+CONFLIST = "10-contiv-vpp.conflist"
+NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+TOOLS = {"ip": "iproute2", "ping": "iputils-ping", "nsenter": "util-linux"}
+
+
+def host(root="/"):
+    """Problems of the machine: user, Python, kernel, systemd, tools."""
+    problems = []
+    if os.geteuid() != 0:
+        problems.append("Ansible is not root on this host: set become to true, or log in as root")
+    if sys.version_info[:2] < OLDEST_PYTHON:
+        problems.append(
+            "Python %d.%d is too old: install Python %d.%d or later and set ansible_python_interpreter to it"
+            % (sys.version_info[:2] + OLDEST_PYTHON)
+        )
+    try:
+        import ensurepip  # noqa: F401, PLC0415 - absent where Debian's python3-venv is
+        import venv  # noqa: F401, PLC0415
+    except ImportError:
+        problems.append("Python cannot make virtual environments: install python3-venv")
+    if kernel_version(os.uname().release) < OLDEST_KERNEL:
+        problems.append("kernel %s is too old: it must be %d.%d or later" % ((os.uname().release,) + OLDEST_KERNEL))
+    if not os.path.isdir(os.path.join(root, "run/systemd/system")):
+        problems.append("systemd does not run this host: use one that boots with systemd")
+    for tool, package in sorted(TOOLS.items()):
+        if shutil.which(tool) is None:
+            problems.append("the program %s is missing: install %s" % (tool, package))
+    return problems
+
+
+def kernel_version(release):
+    """The first two numbers of a kernel's release."""
+    numbers = re.match(r"(\d+)\.(\d+)", release)
+    return (int(numbers.group(1)), int(numbers.group(2))) if numbers else (0, 0)
+
+
+def node_name(name):
+    """A problem when Kubernetes cannot have a node of this name."""
+    if NODE_NAME.fullmatch(name) and len(name) <= 253:
+        return []
+    return ["%r cannot be the name of a node: rename it in the inventory to a DNS name in lower case" % name]
+
+
+def subnets(wanted, routes=None):
+    """Problems with the network's subnets: not valid, overlapping each other, or in use on this host.
+
+    Args:
+        wanted: CIDR by the option that decides it.
+        routes: as `ip -json route` says them; read from the host when None.
+    """
+    problems, valid = [], {}
+    for option, text in sorted(wanted.items()):
+        try:
+            valid[option] = ipaddress.ip_network(text)
+        except ValueError as error:
+            problems.append("%s is not a subnet (%s): correct it in contivpp_config" % (option, error))
+    options = sorted(valid)
+    for number, one in enumerate(options):
+        for other in options[number + 1 :]:
+            if _overlap(valid[one], valid[other]):
+                problems.append("%s %s overlaps %s %s: change one of them" % (one, valid[one], other, valid[other]))
+    for route in _routes() if routes is None else routes:
+        if (
+            route.get("dst") in (None, "default")
+            or str(route.get("protocol")) == OURS
+            or route.get("dev") == "vxlanBVI"
+        ):
+            continue
+        try:
+            there = ipaddress.ip_network(route["dst"], strict=False)
+        except ValueError:
+            continue
+        for option in options:
+            if _overlap(valid[option], there):
+                problems.append(
+                    "%s %s overlaps %s, which this host reaches by %s: choose another in contivpp_config"
+                    % (option, valid[option], there, route.get("dev", "a route"))
+                )
+    return problems
+
+
+def ports(wanted, active=None):
+    """Problems with TCP ports that somebody else has.
+
+    Args:
+        wanted: {"port": number, "unit": who may have it} by what it is for.
+        active: tells whether a unit is active.
+    """
+    is_active = active or _is_active
+    problems = []
+    for purpose, entry in sorted(wanted.items()):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind(("0.0.0.0", int(entry["port"])))  # noqa: S104 - every address must be free
+            except OSError as error:
+                if not is_active(entry["unit"]):
+                    problems.append(
+                        "TCP port %s for %s cannot be had (%s): stop the program that has it"
+                        % (entry["port"], purpose, error.strerror)
+                    )
+    return problems
+
+
+def other_networks(folder="/etc/cni/net.d"):
+    """Problems with configurations of other network plugins, of which the kubelet takes the first."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    return [
+        "%s belongs to another network plugin and would be used instead: remove it" % os.path.join(folder, name)
+        for name in names
+        if name.endswith((".conf", ".conflist", ".json")) and name < CONFLIST
+    ]
+
+
+def free_space(mebibytes, folder="/opt"):
+    """A problem when there is not enough space for the installation."""
+    if os.path.isdir(os.path.join(folder, "contivpp", "venv")):
+        return []
+    free = shutil.disk_usage(folder if os.path.isdir(folder) else "/").free >> 20
+    if free >= mebibytes:
+        return []
+    return ["%s has only %d MiB free and %d are needed: make room" % (folder, free, mebibytes)]
+
+
+def clock(controller, allowed, now=None):
+    """A problem when the clock is too far off; times in seconds since the epoch."""
+    skew = (time.time() if now is None else now) - controller
+    if abs(skew) <= allowed:
+        return []
+    return ["the clock is %.0f s off the controller's: synchronise it, or certificates are not valid" % skew]
+
+
+def _overlap(one, other):
+    return one.version == other.version and one.overlaps(other)
+
+
+def _routes():
+    try:
+        done = subprocess.run(["ip", "-json", "route"], stdout=subprocess.PIPE, check=True)  # noqa: S607
+        return json.loads(done.stdout.decode() or "[]")
+    except (OSError, ValueError, subprocess.CalledProcessError):
+        return []
+
+
+def _is_active(unit):
+    try:
+        return subprocess.call(["systemctl", "is-active", "--quiet", unit]) == 0  # noqa: S607
+    except OSError:
+        return False

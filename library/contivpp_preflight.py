@@ -1,0 +1,94 @@
+#!/usr/bin/python
+"""Ansible module: what would break the network on a host."""
+
+DOCUMENTATION = """
+---
+module: contivpp_preflight
+short_description: Finds what would break the network on a host
+description:
+  - Reads the host and changes nothing. Fails with all problems at once, each a sentence with its remedy.
+options:
+  subnets:
+    description: Subnets that the network takes, by the option that decides them.
+    type: dict
+    default: {}
+  ports:
+    description: TCP ports that must be free, as C({port, unit}) by what they are for.
+    type: dict
+    default: {}
+  more_ports:
+    description: More of the same.
+    type: dict
+    default: {}
+  free_space:
+    description: MiB that the installation needs.
+    type: int
+    default: 1024
+  clock_skew:
+    description: Seconds that the host's clock may be off.
+    type: int
+    default: 300
+  now:
+    description: The controller's time in seconds since the epoch.
+    type: float
+    required: true
+  node_name:
+    description: The name of the node in Kubernetes.
+    type: str
+    required: true
+author:
+  - Contiv-VPP (@contiv)
+"""
+
+EXAMPLES = """
+- name: Look for what would break
+  contivpp_preflight:
+    subnets: {ipamConfig.podSubnetCIDR: 10.1.0.0/16}
+    now: "{{ now(utc=true).timestamp() }}"
+    node_name: "{{ inventory_hostname }}"
+"""
+
+RETURN = """
+problems:
+  description: The sentences.
+  type: list
+  elements: str
+  returned: always
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.contivpp.host import preflight
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "subnets": {"type": "dict", "default": {}},
+            "ports": {"type": "dict", "default": {}},
+            "more_ports": {"type": "dict", "default": {}},
+            "free_space": {"type": "int", "default": 1024},
+            "clock_skew": {"type": "int", "default": 300},
+            "now": {"type": "float", "required": True},
+            "node_name": {"type": "str", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    wanted = module.params
+    ports = dict(wanted["ports"])
+    ports.update(wanted["more_ports"])
+    problems = (
+        preflight.host()
+        + preflight.node_name(wanted["node_name"])
+        + preflight.clock(wanted["now"], wanted["clock_skew"])
+        + preflight.free_space(wanted["free_space"])
+        + preflight.subnets(wanted["subnets"])
+        + preflight.ports(ports)
+        + preflight.other_networks()
+    )
+    if problems:
+        module.fail_json(msg="; ".join(problems), problems=problems)
+    module.exit_json(changed=False, problems=[])
+
+
+if __name__ == "__main__":
+    main()

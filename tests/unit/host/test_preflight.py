@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from contivpp.host import preflight
+
+PODS = {"ipamConfig.podSubnetCIDR": "10.1.0.0/16"}
+
+
+def test_subnets_that_a_host_reaches_already_are_named_with_the_option() -> None:
+    routes = [
+        {"dst": "default", "dev": "eth0"},
+        {"dst": "10.1.5.0/24", "dev": "eth1"},
+        {"dst": "10.1.6.0/24", "dev": "vxlanBVI"},
+        {"dst": "10.1.0.0/16", "protocol": "77"},
+    ]
+    [problem] = preflight.subnets(PODS, routes)
+    assert problem.startswith("ipamConfig.podSubnetCIDR 10.1.0.0/16 overlaps 10.1.5.0/24")
+
+
+def test_subnets_that_overlap_each_other_or_are_none_are_named() -> None:
+    [problem] = preflight.subnets({**PODS, "ipamConfig.vxlanCIDR": "10.1.7.0/24"}, [])
+    assert "overlaps ipamConfig.vxlanCIDR" in problem
+    [problem] = preflight.subnets({"ipamConfig.vxlanCIDR": "10.1.7.1/24"}, [])
+    assert "is not a subnet" in problem
+
+
+def test_a_port_that_another_program_has_is_a_problem_and_one_of_ours_is_not() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        wanted = {"agent": {"port": other.getsockname()[1], "unit": "contiv-agent"}}
+        [problem] = preflight.ports(wanted, lambda unit: False)
+        assert "for agent cannot be had" in problem
+        assert preflight.ports(wanted, lambda unit: unit == "contiv-agent") == []
+
+
+def test_another_plugins_configuration_that_comes_first_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "05-other.conflist").touch()
+    (tmp_path / "10-contiv-vpp.conflist").touch()
+    (tmp_path / "99-last.conflist").touch()
+    [problem] = preflight.other_networks(str(tmp_path))
+    assert "05-other.conflist" in problem
+    assert preflight.other_networks(str(tmp_path / "nowhere")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "good"), [("node1", True), ("a.b-c", True), ("Node1", False), ("-x", False), ("", False)]
+)
+def test_names_that_kubernetes_takes(name: str, good: bool) -> None:
+    assert (preflight.node_name(name) == []) is good
+
+
+def test_a_clock_that_is_off_and_a_full_disk_are_problems(tmp_path: Path) -> None:
+    assert preflight.clock(1000, 300, now=1200) == []
+    assert "400 s off" in preflight.clock(1000, 300, now=1400)[0]
+    assert preflight.free_space(1, str(tmp_path)) == []
+    assert "make room" in preflight.free_space(1 << 40, str(tmp_path))[0]
+
+
+def test_versions_of_kernels() -> None:
+    assert preflight.kernel_version("6.1.0-13-amd64") == (6, 1)
+    assert preflight.kernel_version("strange") == (0, 0)
