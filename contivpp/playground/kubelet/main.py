@@ -109,6 +109,12 @@ class Kubelet:
     async def _collect_garbage(self, kept: dict[str, Record]) -> None:
         """Tells the plugins once what is still in use: what a lost state folder left behind goes."""
         while True:
+            if await self._collected(kept):
+                return
+            await asyncio.sleep(_GC_AGAIN)
+
+    async def _collected(self, kept: dict[str, Record]) -> bool:
+        async with self._sandboxes.gate:
             records = [*kept.values(), *(worker.record for worker in self._workers.values())]
             valid = {(r.sandbox.container_id, INTERFACE) for r in records if r.sandbox is not None}
             try:
@@ -116,9 +122,8 @@ class Kubelet:
                 await self._sandboxes.plugins.collect_garbage(network, valid)
             except (NoConfigurationError, CniError) as error:
                 log.info("garbage is not collected yet: %s", error)
-                await asyncio.sleep(_GC_AGAIN)
-            else:
-                return
+                return False
+            return True
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,11 +48,17 @@ def _as_list(network: Network) -> Object:
 
 @dataclass(frozen=True, slots=True)
 class Sandboxes:
-    """Makes and removes sandboxes; the state is in the records alone."""
+    """Makes and removes sandboxes; the state is in the records alone.
+
+    Attributes:
+        gate: held while a new sandbox is entered into the records, and while garbage is collected: a sandbox
+            that is not in the list of valid ones must not be added before the plugins have gone through it.
+    """
 
     records: Records
     plugins: Plugins
     configuration: Path
+    gate: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def create(self, record: Record, pod: Object) -> None:
         """Gives a pod a namespace and an address; the record knows of each step before it is taken.
@@ -64,13 +70,14 @@ class Sandboxes:
         """
         network = load(self.configuration)
         name = f"cni-{uuid.uuid4()}"
-        record.sandbox = Sandbox(
-            container_id=uuid.uuid4().hex * 2,
-            netns=str(NETNS / name),
-            network=_as_list(network),
-            created=timestamp(),
-        )
-        self.records.save(record)
+        async with self.gate:
+            record.sandbox = Sandbox(
+                container_id=uuid.uuid4().hex * 2,
+                netns=str(NETNS / name),
+                network=_as_list(network),
+                created=timestamp(),
+            )
+            self.records.save(record)
         try:
             await _ip("netns", "add", name)
             await _ip("-n", name, "link", "set", "lo", "up")

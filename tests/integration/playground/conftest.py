@@ -198,13 +198,18 @@ async def controller(api: Api) -> AsyncIterator[asyncio.subprocess.Process]:
 
 
 PLUGIN = """#!{python} -IS
-import json, os, subprocess, sys
+import json, os, subprocess, sys, time
 folder = {folder!r}
+def note(call):
+    with open(folder + "/calls", "a") as log:
+        log.write(json.dumps(call) + "\\n")
 call = {{k: v for k, v in os.environ.items() if k.startswith("CNI_")}}
 call["config"] = json.load(sys.stdin)
-with open(folder + "/calls", "a") as log:
-    log.write(json.dumps(call) + "\\n")
+note(call)
 verb = call["CNI_COMMAND"]
+if os.path.exists(folder + "/delay-" + verb):
+    time.sleep(float(open(folder + "/delay-" + verb).read()))
+    note({{**call, "CNI_COMMAND": verb + "-done"}})
 try:
     failure = json.load(open(folder + "/fail-" + verb))
 except OSError:
@@ -248,10 +253,16 @@ class Plugin:
         if code is not None:
             file.write_text(json.dumps({"code": code, "msg": message}))
 
-    def calls(self, verb: str) -> list[Object]:
+    def delay(self, verb: str, seconds: float) -> None:
+        """Makes a verb take its time, and be noted as VERB-done at its end."""
+        (self.folder / f"delay-{verb}").write_text(str(seconds))
+
+    def all_calls(self) -> list[Object]:
         file = self.folder / "calls"
-        lines = file.read_text().splitlines() if file.exists() else []
-        return [call for call in map(json.loads, lines) if call["CNI_COMMAND"] == verb]
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def calls(self, verb: str) -> list[Object]:
+        return [call for call in self.all_calls() if call["CNI_COMMAND"] == verb]
 
 
 @pytest.fixture

@@ -163,6 +163,24 @@ async def test_a_kubelet_that_is_killed_finds_its_pods_again(
     assert {"containerID": after["sandbox"]["container_id"], "ifname": "eth0"} in named
 
 
+async def test_garbage_is_not_collected_from_under_a_pod_that_is_being_added(
+    api: Api, plugin: Plugin, kubelet: Kubelet, controller: object
+) -> None:
+    plugin.configure()
+    plugin.delay("GC", 1.5)
+    await kubelet.kill()
+    await kubelet.start()
+
+    async def collecting() -> bool:
+        return bool(plugin.calls("GC"))
+
+    await until(collecting, what="garbage is being collected")
+    await api.client.create("pods", pod("late"))
+    await ready(api, "late")
+    order = [call["CNI_COMMAND"] for call in plugin.all_calls() if call["CNI_COMMAND"] in ("GC-done", "ADD")]
+    assert order == ["GC-done", "ADD"]
+
+
 async def test_a_sandbox_that_is_broken_is_made_anew(
     api: Api, plugin: Plugin, kubelet: Kubelet, controller: object
 ) -> None:
