@@ -82,7 +82,7 @@ def install(module, archive, prefix, digest, extras):
             run(module, [sys.executable, "-m", "venv", venv])
             pip = [os.path.join(venv, "bin", "python"), "-m", "pip", "install", "--quiet", "--no-index"]
             pip += ["--disable-pip-version-check", "--find-links", wheels]
-            run(module, pip + ["contivpp[%s]" % ",".join(sorted(extras))])
+            run(module, [*pip, "contivpp[%s]" % ",".join(sorted(extras))])
         with open(os.path.join(venv, ".digest"), "w") as content:
             content.write(digest)
     except BaseException:

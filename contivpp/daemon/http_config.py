@@ -60,9 +60,7 @@ class HttpConfig:
         return cls.parse(tree, source=str(file), folder=file.parent, default_port=default_port)
 
     @classmethod
-    def parse(
-        cls, tree: object, *, source: str = "http.conf", folder: Path = Path(), default_port: int = 9191
-    ) -> Self:
+    def parse(cls, tree: object, *, source: str = "http.conf", folder: Path = Path(), default_port: int = 9191) -> Self:
         """Checks the content of the file; see `load`."""
         if tree is None:
             tree = {}

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from typing import Any, Callable
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_KERNEL = (5, 18)
@@ -23,7 +24,7 @@ NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z
 TOOLS = {"ip": "iproute2", "ping": "iputils-ping", "nsenter": "util-linux"}
 
 
-def host(root="/"):
+def host(root: str = "/") -> list[str]:
     """Problems of the machine: user, Python, kernel, systemd, tools."""
     problems = []
     if os.geteuid() != 0:
@@ -34,12 +35,12 @@ def host(root="/"):
             % (sys.version_info[:2] + OLDEST_PYTHON)
         )
     try:
-        import ensurepip  # noqa: F401, PLC0415 - absent where Debian's python3-venv is
-        import venv  # noqa: F401, PLC0415
+        import ensurepip  # noqa: F401 - absent where Debian's python3-venv is
+        import venv  # noqa: F401
     except ImportError:
         problems.append("Python cannot make virtual environments: install python3-venv")
     if kernel_version(os.uname().release) < OLDEST_KERNEL:
-        problems.append("kernel %s is too old: it must be %d.%d or later" % ((os.uname().release,) + OLDEST_KERNEL))
+        problems.append("kernel %s is too old: it must be %d.%d or later" % ((os.uname().release, *OLDEST_KERNEL)))
     if not os.path.isdir(os.path.join(root, "run/systemd/system")):
         problems.append("systemd does not run this host: use one that boots with systemd")
     for tool, package in sorted(TOOLS.items()):
@@ -48,20 +49,20 @@ def host(root="/"):
     return problems
 
 
-def kernel_version(release):
+def kernel_version(release: str) -> tuple[int, int]:
     """The first two numbers of a kernel's release."""
     numbers = re.match(r"(\d+)\.(\d+)", release)
     return (int(numbers.group(1)), int(numbers.group(2))) if numbers else (0, 0)
 
 
-def node_name(name):
+def node_name(name: str) -> list[str]:
     """A problem when Kubernetes cannot have a node of this name."""
     if NODE_NAME.fullmatch(name) and len(name) <= 253:
         return []
     return ["%r cannot be the name of a node: rename it in the inventory to a DNS name in lower case" % name]
 
 
-def subnets(wanted, routes=None):
+def subnets(wanted: dict[str, str], routes: list[dict[str, Any]] | None = None) -> list[str]:
     """Problems with the network's subnets: not valid, overlapping each other, or in use on this host.
 
     Args:
@@ -99,7 +100,7 @@ def subnets(wanted, routes=None):
     return problems
 
 
-def ports(wanted, active=None):
+def ports(wanted: dict[str, dict[str, Any]], active: Callable[[str], bool] | None = None) -> list[str]:
     """Problems with TCP ports that somebody else has.
 
     Args:
@@ -122,7 +123,7 @@ def ports(wanted, active=None):
     return problems
 
 
-def other_networks(folder="/etc/cni/net.d"):
+def other_networks(folder: str = "/etc/cni/net.d") -> list[str]:
     """Problems with configurations of other network plugins, of which the kubelet takes the first."""
     try:
         names = sorted(os.listdir(folder))
@@ -135,7 +136,7 @@ def other_networks(folder="/etc/cni/net.d"):
     ]
 
 
-def free_space(mebibytes, folder="/opt"):
+def free_space(mebibytes: int, folder: str = "/opt") -> list[str]:
     """A problem when there is not enough space for the installation."""
     if os.path.isdir(os.path.join(folder, "contivpp", "venv")):
         return []
@@ -145,7 +146,7 @@ def free_space(mebibytes, folder="/opt"):
     return ["%s has only %d MiB free and %d are needed: make room" % (folder, free, mebibytes)]
 
 
-def clock(controller, allowed, now=None):
+def clock(controller: float, allowed: float, now: float | None = None) -> list[str]:
     """A problem when the clock is too far off; times in seconds since the epoch."""
     skew = (time.time() if now is None else now) - controller
     if abs(skew) <= allowed:
@@ -153,20 +154,20 @@ def clock(controller, allowed, now=None):
     return ["the clock is %.0f s off the controller's: synchronise it, or certificates are not valid" % skew]
 
 
-def _overlap(one, other):
-    return one.version == other.version and one.overlaps(other)
+def _overlap(one: Any, other: Any) -> bool:
+    return bool(one.version == other.version and one.overlaps(other))
 
 
-def _routes():
+def _routes() -> list[dict[str, Any]]:
     try:
-        done = subprocess.run(["ip", "-json", "route"], stdout=subprocess.PIPE, check=True)  # noqa: S607
-        return json.loads(done.stdout.decode() or "[]")
+        done = subprocess.run(["ip", "-json", "route"], stdout=subprocess.PIPE, check=True)
+        return list(json.loads(done.stdout.decode() or "[]"))
     except (OSError, ValueError, subprocess.CalledProcessError):
         return []
 
 
-def _is_active(unit):
+def _is_active(unit: str) -> bool:
     try:
-        return subprocess.call(["systemctl", "is-active", "--quiet", unit]) == 0  # noqa: S607
+        return subprocess.call(["systemctl", "is-active", "--quiet", unit]) == 0
     except OSError:
         return False

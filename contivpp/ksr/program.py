@@ -15,18 +15,17 @@ from contivpp.daemon import tasks
 from contivpp.daemon.backoff import Backoff
 from contivpp.daemon.http import Health, Server
 from contivpp.daemon.http_config import HttpConfig
-from contivpp.ksr import metrics
+from contivpp.ksr import metrics, stats
 from contivpp.ksr.kubernetes import Api, Broken, Listed
 from contivpp.ksr.reflector import Reflector, reflectors
 from contivpp.ksr.writer import LeadershipLostError, Writer
-from contivpp.model import keys
 from contivpp.store.client import Store
 from contivpp.store.config import EtcdConfig
 from contivpp.store.election import Election, Leadership
 
 log = logging.getLogger(__name__)
 
-ELECTION_KEY = keys.KSR_PREFIX + "election"
+ELECTION_KEY = "/contiv-ksr/election/leader"
 LEASE_SECONDS = 5
 SLICES = "/apis/discovery.k8s.io/v1/endpointslices"
 
@@ -88,6 +87,7 @@ async def reflect(store: Store, api: Api, health: Health, leadership: Leadership
         for reflector in kinds:
             group.create_task(_follow(api, reflector, writer, health), name=reflector.kind)
         group.create_task(_watch_health(writer, health), name="health")
+        group.create_task(stats.publish(store, [reflector.kind for reflector in kinds]), name="stats")
         reason = await leadership.lost
         raise LeadershipLostError(reason)
 

@@ -165,9 +165,7 @@ def part_of_node(subnet: Network, prefix: int, node_id: int, option: str) -> Net
         message = f"{option}: a node's part /{prefix} is not smaller than {subnet}"
         raise AddressPlanError(message)
     if not 1 <= node_id <= 1 << bits:
-        message = (
-            f"{option}: {subnet} has {1 << bits} parts of /{prefix}, none for node ID {node_id}; enlarge it"
-        )
+        message = f"{option}: {subnet} has {1 << bits} parts of /{prefix}, none for node ID {node_id}; enlarge it"
         raise AddressPlanError(message)
     number = node_id % (1 << bits)
     start = int(subnet.network_address) + (number << (subnet.max_prefixlen - prefix))

@@ -67,7 +67,7 @@ def _camel(name: str) -> str:
 @functools.cache
 def _camel_pattern(kind: type[Record]) -> re.Pattern[bytes] | None:
     names = sorted({_camel(name) for name in _all_names(kind) if _camel(name) != name})
-    return re.compile(("\"(?:" + "|".join(names) + ")\"\\s*:").encode()) if names else None
+    return re.compile(('"(?:' + "|".join(names) + ')"\\s*:').encode()) if names else None
 
 
 def _all_names(kind: type[Record]) -> set[str]:

@@ -171,8 +171,7 @@ class ContivConfig:
             of_node = {
                 "stealInterface": bool(node.steal_interface),
                 "otherVPPInterfaces": bool(node.other_vpp_interfaces),
-                "mainVPPInterface.useDHCP": node.main_vpp_interface is not None
-                and node.main_vpp_interface.use_dhcp,
+                "mainVPPInterface.useDHCP": node.main_vpp_interface is not None and node.main_vpp_interface.use_dhcp,
             }
             sentences += [
                 f"nodeConfig[{number}].{option}: is not supported {on}; remove it"

@@ -56,9 +56,7 @@ def check_options(config: ContivConfig, problems: Problems) -> None:
         if option.endswith("CIDR") and not problems.at(place):
             subnet = _subnet(place, value, problems)
             if subnet is not None and subnet.version != 6:
-                problems.add(
-                    place, f"{value} is not an IPv6 subnet, and a segment identifier is an IPv6 address"
-                )
+                problems.add(place, f"{value} is not an IPv6 subnet, and a segment identifier is an IPv6 address")
     for number, node in enumerate(config.node_config):
         _check_node(f"nodeConfig[{number}]", node, problems)
 
@@ -81,11 +79,7 @@ class _Parts(NamedTuple):
 def address_plan(config: ContivConfig, problems: Problems) -> AddressPlan | None:
     """The address plan of the configuration; None when a mistake makes it impossible."""
     ipam = config.ipam_config
-    parts = (
-        _parts_of_cluster(ipam, problems)
-        if _is_cluster(ipam, problems)
-        else _parts_one_by_one(ipam, problems)
-    )
+    parts = _parts_of_cluster(ipam, problems) if _is_cluster(ipam, problems) else _parts_one_by_one(ipam, problems)
     gateway = _address(_GATEWAY, ipam.default_gateway, problems) if ipam.default_gateway else None
     _check_overlaps(parts, problems)
     if config.node_to_node_transport == "vxlan":
@@ -123,11 +117,7 @@ def _parts_of_cluster(ipam: IpamConfig, problems: Problems) -> _Parts:
             pods, links, nodes, tunnels = cluster_subnets(cluster)
         except AddressPlanError as error:
             problems.add(_CLUSTER, str(error))
-    own = (
-        _Part(_NODES, _subnet(_NODES, ipam.node_interconnect_cidr, problems))
-        if ipam.node_interconnect_cidr
-        else None
-    )
+    own = _Part(_NODES, _subnet(_NODES, ipam.node_interconnect_cidr, problems)) if ipam.node_interconnect_cidr else None
     planned = _Part(f"{_CLUSTER} (nodes)", None if ipam.node_interconnect_dhcp else nodes)
     return _Parts(
         pods=_Part(f"{_CLUSTER} (pods)", pods),
@@ -156,18 +146,14 @@ def _parts_one_by_one(ipam: IpamConfig, problems: Problems) -> _Parts:
     )
 
 
-def _check_prefix(
-    option: str, prefix: int, subnet: Network | None, problems: Problems, *, host_bits: int
-) -> None:
+def _check_prefix(option: str, prefix: int, subnet: Network | None, problems: Problems, *, host_bits: int) -> None:
     if subnet is None or problems.at(option):
         return
     shortest, longest = subnet.prefixlen + 1, subnet.max_prefixlen - host_bits
     if shortest > longest:
         problems.add(option, f"{subnet} is too small to be cut into parts for nodes; choose a larger subnet")
     elif not shortest <= prefix <= longest:
-        problems.add(
-            option, f"must be {shortest} to {longest} to cut {subnet} into parts for nodes, not {prefix}"
-        )
+        problems.add(option, f"must be {shortest} to {longest} to cut {subnet} into parts for nodes, not {prefix}")
 
 
 def _check_overlaps(parts: _Parts, problems: Problems) -> None:
@@ -206,9 +192,7 @@ def _check_node(place: str, node: NodeConfig, problems: Problems) -> None:
         problems.add(f"{place}.nodeName", "is missing; say which node the entry is for")
     if node.gateway:
         _address(f"{place}.gateway", node.gateway, problems)
-    nics = [
-        (f"{place}.otherVPPInterfaces[{index}]", nic) for index, nic in enumerate(node.other_vpp_interfaces)
-    ]
+    nics = [(f"{place}.otherVPPInterfaces[{index}]", nic) for index, nic in enumerate(node.other_vpp_interfaces)]
     if node.main_vpp_interface is not None:
         nics.append((f"{place}.mainVPPInterface", node.main_vpp_interface))
     for option, nic in nics:
@@ -223,9 +207,7 @@ def _check_node_addresses(nodes: Iterable[NodeConfig], parts: _Parts, problems: 
     for number, node in enumerate(nodes):
         place = f"nodeConfig[{number}]"
         if node.node_name and (first := names.setdefault(node.node_name, place)) != place:
-            problems.add(
-                f"{place}.nodeName", f"{node.node_name} has an entry already, {first}; keep one of the two"
-            )
+            problems.add(f"{place}.nodeName", f"{node.node_name} has an entry already, {first}; keep one of the two")
         option = f"{place}.mainVPPInterface.ip"
         if node.main_vpp_interface is None or not node.main_vpp_interface.ip or problems.at(option):
             continue
@@ -234,9 +216,7 @@ def _check_node_addresses(nodes: Iterable[NodeConfig], parts: _Parts, problems: 
             problems.add(option, f"{address} belongs to {other} already; every node needs its own")
         for label, subnet in (parts.pods, parts.links, parts.tunnels, parts.services):
             if subnet is not None and address in subnet:
-                problems.add(
-                    option, f"{address} is inside {label} {subnet}; choose an address of the nodes' network"
-                )
+                problems.add(option, f"{address} is inside {label} {subnet}; choose an address of the nodes' network")
 
 
 def _subnet(option: str, value: str, problems: Problems) -> Network | None:
@@ -249,9 +229,7 @@ def _subnet(option: str, value: str, problems: Problems) -> Network | None:
             return ipaddress.ip_network(value, strict=False)
         except ValueError:
             pass
-    problems.add(
-        option, f"failed to parse {value!r}; write a subnet with its prefix length, such as 10.1.0.0/16"
-    )
+    problems.add(option, f"failed to parse {value!r}; write a subnet with its prefix length, such as 10.1.0.0/16")
     return None
 
 
@@ -259,9 +237,7 @@ def _interface(option: str, value: str, problems: Problems) -> None:
     if problems.at(option):
         return
     if _subnet(option, value, Problems()) is None:
-        problems.add(
-            option, f"failed to parse {value!r}; write an address with its prefix length, such as 10.0.0.5/24"
-        )
+        problems.add(option, f"failed to parse {value!r}; write an address with its prefix length, such as 10.0.0.5/24")
 
 
 def _address(option: str, value: str, problems: Problems) -> Address | None:
@@ -272,7 +248,5 @@ def _address(option: str, value: str, problems: Problems) -> Address | None:
             return ipaddress.ip_address(value)
     except ValueError:
         pass
-    problems.add(
-        option, f"failed to parse {value!r}; write an address without prefix length, such as 10.0.0.1"
-    )
+    problems.add(option, f"failed to parse {value!r}; write an address without prefix length, such as 10.0.0.1")
     return None

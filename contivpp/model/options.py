@@ -107,9 +107,7 @@ def read(kind: type[T], text: str, *, source: str) -> Reading[T]:
         raise ConfigError(source, [f"the file: {error}"]) from error
     except yaml.MarkedYAMLError as error:
         where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(
-            source, [f"the file: is not YAML{where}: {error.problem or error.context}"]
-        ) from error
+        raise ConfigError(source, [f"the file: is not YAML{where}: {error.problem or error.context}"]) from error
     except yaml.YAMLError as error:
         raise ConfigError(source, [f"the file: is not YAML: {' '.join(str(error).split())}"]) from error
     if tree is None:
@@ -155,9 +153,7 @@ class _Loader(yaml.SafeLoader):
             name = str(key.value).lower()
             line = key.start_mark.line + 1
             if name in seen:
-                message = (
-                    f"{key.value} stands in line {seen[name]} and again in line {line}; keep one of the two"
-                )
+                message = f"{key.value} stands in line {seen[name]} and again in line {line}; keep one of the two"
                 raise _RepeatedKeyError(message)
             seen[name] = line
         return super().construct_mapping(node, deep)
@@ -179,9 +175,7 @@ class _Reader:
             field = fields.get(str(key).lower())
             if field is None:
                 names = {name: option_name(known) for name, known in fields.items()}
-                self.problems.add(
-                    _inside(path, str(key)), f"there is no such option; {self._remedy(str(key), names)}"
-                )
+                self.problems.add(_inside(path, str(key)), f"there is no such option; {self._remedy(str(key), names)}")
                 continue
             place = _inside(path, option_name(field))
             self.given.add(_INDEX.sub("", place))
@@ -247,9 +241,7 @@ def _places(kind: Any, path: str) -> Iterator[tuple[str, str]]:
         yield option_name(field).lower(), place
         for inner in (hints[field.name], *typing.get_args(hints[field.name])):
             if dataclasses.is_dataclass(inner):
-                yield from _places(
-                    inner, f"{place}[]" if typing.get_origin(hints[field.name]) is tuple else place
-                )
+                yield from _places(inner, f"{place}[]" if typing.get_origin(hints[field.name]) is tuple else place)
 
 
 def _inside(path: str, name: str) -> str:

@@ -99,9 +99,7 @@ class Agents:
             except TimeoutError:
                 reasons.append(f"no answer from {url} within {limit:.0f} s")
             except aiohttp.ClientConnectorCertificateError as error:
-                raise AgentError(
-                    f"{url}: its certificate is not trusted: {error.certificate_error}"
-                ) from error
+                raise AgentError(f"{url}: its certificate is not trusted: {error.certificate_error}") from error
             except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
                 reasons.append(f"{url}: {_why(error)}")
         raise AgentError("; ".join(reasons))
@@ -111,9 +109,7 @@ class Agents:
         data = None if body is None else msgspec.json.encode(body)
         headers = {"Content-Type": "application/json"} if data is not None else {}
         no_limit = aiohttp.ClientTimeout(total=None)
-        async with self._session.request(
-            method, url, data=data, headers=headers, timeout=no_limit
-        ) as response:
+        async with self._session.request(method, url, data=data, headers=headers, timeout=no_limit) as response:
             content = await response.read()
             try:
                 return Answer(response.status, msgspec.json.decode(content) if content.strip() else None)

@@ -163,9 +163,7 @@ def _merged(
         node = registered.get(record.name)
         if record.name in nodes:
             first = nodes[record.name].id
-            problems.append(
-                f"node {record.name} has two IDs, {first} and {record.id}; delete the unused record"
-            )
+            problems.append(f"node {record.name} has two IDs, {first} and {record.id}; delete the unused record")
             continue
         nodes[record.name] = ClusterNode(
             id=record.id,

@@ -59,16 +59,11 @@ async def read_ksr(store: Reader, cluster: Cluster, agents: Agents) -> tuple[Ksr
     Raises:
         StoreUnavailable: etcd does not answer.
     """
-    election, gauges = await asyncio.gather(
-        store.get_prefix(ELECTION_PREFIX), store.get_prefix(keys.GAUGES_KEY)
-    )
+    election, gauges = await asyncio.gather(store.get_prefix(ELECTION_PREFIX), store.get_prefix(keys.GAUGES_KEY))
     line = sorted(election.items.values(), key=lambda item: item.create_revision)
     names = [item.value.decode(errors="replace") or item.key.rpartition("/")[2] for item in line]
     instances = await asyncio.gather(
-        *(
-            _instance(name, "standby" if place else "leader", cluster, agents)
-            for place, name in enumerate(names)
-        )
+        *(_instance(name, "standby" if place else "leader", cluster, agents) for place, name in enumerate(names))
     )
     problems = [
         f"contiv-ksr on {instance.identity}: {instance.reason}; look at: journalctl -u contiv-ksr -n 50"

@@ -46,9 +46,7 @@ app = typer.Typer(
 
 EtcdOption = Annotated[
     Path | None,
-    typer.Option(
-        "--etcd-config", envvar="ETCD_CONFIG", help="etcd.conf: how to reach etcd.", show_default=False
-    ),
+    typer.Option("--etcd-config", envvar="ETCD_CONFIG", help="etcd.conf: how to reach etcd.", show_default=False),
 ]
 HttpOption = Annotated[
     Path | None,
@@ -74,9 +72,7 @@ class Settings:
 
 
 @app.callback()
-def settings(
-    context: typer.Context, etcd_config: EtcdOption = None, http_client_config: HttpOption = None
-) -> None:
+def settings(context: typer.Context, etcd_config: EtcdOption = None, http_client_config: HttpOption = None) -> None:
     """Keeps the global options that stand before the command."""
     context.obj = Settings(etcd_config, http_client_config)
 
@@ -127,9 +123,7 @@ def ipam(
 @app.command()
 def status(
     context: typer.Context,
-    wait: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0, help="Wait up to so long for all to be well.")
-    ] = 0,
+    wait: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Wait up to so long for all to be well.")] = 0,
     output: OutputOption = Output.TABLE,
     etcd_config: EtcdOption = None,
     http_client_config: HttpOption = None,
@@ -151,13 +145,9 @@ def status(
 def ping(
     context: typer.Context,
     source: Annotated[str | None, typer.Argument(metavar="POD", help="[namespace/]name, from where")] = None,
-    destination: Annotated[
-        str | None, typer.Argument(metavar="POD", help="[namespace/]name, to where")
-    ] = None,
+    destination: Annotated[str | None, typer.Argument(metavar="POD", help="[namespace/]name, to where")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every pod to every other pod.")] = False,
-    count: Annotated[
-        int, typer.Option("--count", "-c", min=1, max=100, help="Packets per ping.")
-    ] = ping_view.COUNT,
+    count: Annotated[int, typer.Option("--count", "-c", min=1, max=100, help="Packets per ping.")] = ping_view.COUNT,
     output: OutputOption = Output.TABLE,
     etcd_config: EtcdOption = None,
     http_client_config: HttpOption = None,
@@ -193,9 +183,7 @@ def _run(
     given: Settings = context.obj
     out, err = render.consoles()
     try:
-        report = asyncio.run(
-            _report(etcd_config or given.etcd_config, http_config or given.http_config, view)
-        )
+        report = asyncio.run(_report(etcd_config or given.etcd_config, http_config or given.http_config, view))
         render.show(report, output, out=out, err=err)
         code = report.code
     except NetctlError as error:
@@ -206,9 +194,7 @@ def _run(
 
 async def _report(etcd_config: Path | None, http_config: Path | None, view: View) -> Report:
     try:
-        config = (
-            EtcdConfig.load(etcd_config) if etcd_config else EtcdConfig.parse(None, source="the defaults")
-        )
+        config = EtcdConfig.load(etcd_config) if etcd_config else EtcdConfig.parse(None, source="the defaults")
     except EtcdConfigError as error:
         raise UsageError(str(error)) from error
     http = HttpClientConfig.load(http_config) if http_config else HttpClientConfig()

@@ -47,9 +47,7 @@ async def view(cluster: Cluster, agents: Agents) -> Report:
     rows = await asyncio.gather(*(_row(node, agents) for node in cluster.nodes))
     problems = [*cluster.problems, *(f"{row.name}: {row.reason}" for row in rows if row.reason)]
     if not rows:
-        problems.append(
-            "etcd holds no node: is contiv-ksr running, and is this the right etcd (--etcd-config)?"
-        )
+        problems.append("etcd holds no node: is contiv-ksr running, and is this the right etcd (--etcd-config)?")
     return Report(
         data=Nodes(rows),
         tables=(Table("", _COLUMNS, rows),) if rows else (),
@@ -89,21 +87,16 @@ def complaints(body: dict[str, Any]) -> str:
     """What the components of an agent that are not OK say."""
     plugins = body.get("PluginStatus") or {}
     if not plugins:
-        plugins = {
-            item.get("name", "?"): item for item in body.get("plugins") or [] if isinstance(item, dict)
-        }
+        plugins = {item.get("name", "?"): item for item in body.get("plugins") or [] if isinstance(item, dict)}
     wrong = {name: item for name, item in plugins.items() if state_name(item.get("state")) != "OK"}
     return "; ".join(
-        f"{name}: {item.get('error') or state_name(item.get('state'))}"
-        for name, item in sorted(wrong.items())
+        f"{name}: {item.get('error') or state_name(item.get('state'))}" for name, item in sorted(wrong.items())
     )
 
 
 def why_unreachable(node: ClusterNode, reason: str) -> str:
     """The reason why an agent gave no answer, with what is known of its node."""
-    return (
-        reason if node.registered else f"Kubernetes does not know this node, only its ID is left ({reason})"
-    )
+    return reason if node.registered else f"Kubernetes does not know this node, only its ID is left ({reason})"
 
 
 def _reason(node: ClusterNode, state: str, body: dict[str, Any]) -> str:

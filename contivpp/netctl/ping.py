@@ -59,9 +59,7 @@ class _MatrixRow:
     cells: tuple[str, ...]
 
 
-async def view(
-    cluster: Cluster, agents: Agents, source: str, destination: str, *, count: int = COUNT
-) -> Report:
+async def view(cluster: Cluster, agents: Agents, source: str, destination: str, *, count: int = COUNT) -> Report:
     """Pings one pod from another.
 
     Raises:
@@ -101,9 +99,7 @@ async def view_all(cluster: Cluster, agents: Agents, *, count: int = COUNT) -> R
         async with free[home.name]:
             return await _ping(cluster, agents, first, second, count=count)
 
-    rows = await asyncio.gather(
-        *(limited(first, second) for first in able for second in able if first is not second)
-    )
+    rows = await asyncio.gather(*(limited(first, second) for first in able for second in able if first is not second))
     bad = [row for row in rows if not row.good]
     problems = (*left_out, *(_line(row) for row in bad))
     return Report(
@@ -142,8 +138,7 @@ def _result(body: Any) -> dict[str, Any]:
             "transmitted": int(body["transmitted"]),
             "received": int(body["received"]),
             **{
-                f"rtt_{name}": None if times.get(name) is None else float(times[name])
-                for name in ("min", "avg", "max")
+                f"rtt_{name}": None if times.get(name) is None else float(times[name]) for name in ("min", "avg", "max")
             },
             "output": str(body.get("output") or ""),
         }
@@ -171,9 +166,7 @@ def _line(row: PingRow) -> str:
         return f"{way}: {row.reason}"
     packets = f"{row.received} of {row.transmitted} packets came back"
     if row.received:
-        times = "/".join(
-            "?" if time is None else f"{time:.3f}" for time in (row.rtt_min, row.rtt_avg, row.rtt_max)
-        )
+        times = "/".join("?" if time is None else f"{time:.3f}" for time in (row.rtt_min, row.rtt_avg, row.rtt_max))
         return f"{way}: {packets}, {times} ms (min/avg/max)"
     step = "; both nodes' health: contiv-netctl status" if row.transmitted else ""
     return f"{way}: {packets}{step}"
@@ -194,9 +187,7 @@ def _matrix(pods: Sequence[Pod], rows: Sequence[PingRow]) -> Table:
     nodes = {row.source: row.source_node for row in rows}
     names = [pod_name(pod) for pod in pods]
     lines = [
-        _MatrixRow(
-            source=name, node=nodes[name], cells=tuple(cells.get((name, other), "-") for other in names)
-        )
+        _MatrixRow(source=name, node=nodes[name], cells=tuple(cells.get((name, other), "-") for other in names))
         for name in names
     ]
 

@@ -86,9 +86,7 @@ async def _group(node: ClusterNode, pods: Sequence[Pod], agents: Agents) -> Node
         subnet = str((plan or {}).get("podSubnetThisNode") or "")
     except AgentError as error:
         rows = [_bare_row(pod) for pod in pods]
-        return NodePods(
-            node=node.name, host_ip=node.host_ip, pods=rows, reason=why_unreachable(node, str(error))
-        )
+        return NodePods(node=node.name, host_ip=node.host_ip, pods=rows, reason=why_unreachable(node, str(error)))
     except (TypeError, KeyError, AttributeError) as error:
         rows = [_bare_row(pod) for pod in pods]
         reason = f"its agent's list of pods is not understood: {type(error).__name__} {error}"
@@ -103,13 +101,9 @@ def _row(pod: Pod, sandbox: Mapping[str, Any] | None, subnet: str) -> PodRow:
         row = _bare_row(pod)
         missing = not row.host_network and not pod.terminated and bool(pod.ip_address)
         warning = (
-            f"it has address {pod.ip_address}, and its node no interface for it; delete the pod"
-            if missing
-            else ""
+            f"it has address {pod.ip_address}, and its node no interface for it; delete the pod" if missing else ""
         )
-        return PodRow(
-            name=row.name, namespace=row.namespace, ip=row.ip, host_network=row.host_network, warning=warning
-        )
+        return PodRow(name=row.name, namespace=row.namespace, ip=row.ip, host_network=row.host_network, warning=warning)
     address = str(sandbox.get("ip") or "")
     return PodRow(
         name=pod.name,
@@ -142,9 +136,7 @@ def _unknown_row(name: str, sandbox: Mapping[str, Any]) -> PodRow:
 
 
 def _bare_row(pod: Pod) -> PodRow:
-    return PodRow(
-        name=pod.name, namespace=pod.namespace, ip=pod.ip_address, host_network=on_host_network(pod)
-    )
+    return PodRow(name=pod.name, namespace=pod.namespace, ip=pod.ip_address, host_network=on_host_network(pod))
 
 
 def _homeless(pods: Sequence[Pod]) -> NodePods:

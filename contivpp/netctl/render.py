@@ -78,9 +78,7 @@ def _show_table(table: Table, out: Console) -> None:
         out.print(Text("-" * len(table.title)))
     cells = [[column.text(row) for column in table.columns] for row in table.rows]
     shown = [
-        index
-        for index, column in enumerate(table.columns)
-        if not column.optional or any(line[index] for line in cells)
+        index for index, column in enumerate(table.columns) if not column.optional or any(line[index] for line in cells)
     ]
     grid = rich.table.Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for index in shown:

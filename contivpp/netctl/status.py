@@ -92,9 +92,7 @@ async def view(store: Reader, agents: Agents, *, endpoints: Sequence[str]) -> Re
     )
     problems = [*cluster.problems, *problems, *(_advice(row) for row in rows if row.reason)]
     if not rows:
-        problems.append(
-            "no node: etcd holds none; is this the right etcd (--etcd-config), and did site.yml finish?"
-        )
+        problems.append("no node: etcd holds none; is this the right etcd (--etcd-config), and did site.yml finish?")
     return Report(
         data=health,
         tables=_tables(health),
@@ -110,12 +108,9 @@ async def _agent(node: ClusterNode, agents: Agents) -> AgentHealth:
             agents.get(node.management, "liveness"), agents.get(node.management, "readiness")
         )
     except AgentError as error:
-        return AgentHealth(
-            node=node.name, id=node.id, host_ip=node.host_ip, reason=why_unreachable(node, str(error))
-        )
+        return AgentHealth(node=node.name, id=node.id, host_ip=node.host_ip, reason=why_unreachable(node, str(error)))
     states = [
-        state_name(answer.body.get("state")) if isinstance(answer.body, dict) else "ERROR"
-        for answer in (live, ready)
+        state_name(answer.body.get("state")) if isinstance(answer.body, dict) else "ERROR" for answer in (live, ready)
     ]
     reasons = []
     if not node.id:
@@ -179,21 +174,14 @@ def _advice(row: AgentHealth) -> str:
     if row.live == UNREACHABLE:
         step = f"on {row.node}: systemctl status contiv-agent"
     elif row.failed or row.pending:
-        step = (
-            f"compare with the data plane: curl -X POST http://{row.host_ip}:9999/scheduler/downstream-resync"
-        )
+        step = f"compare with the data plane: curl -X POST http://{row.host_ip}:9999/scheduler/downstream-resync"
     else:
         step = f"on {row.node}: journalctl -u contiv-agent -n 50"
     return f"{row.node}: {row.reason}; {step}"
 
 
 def _waits(cluster: Cluster, pod: Any) -> bool:
-    return (
-        not pod.ip_address
-        and not pod.terminated
-        and not on_host_network(pod)
-        and cluster.node_of(pod) is not None
-    )
+    return not pod.ip_address and not pod.terminated and not on_host_network(pod) and cluster.node_of(pod) is not None
 
 
 def _without_etcd(endpoints: Sequence[str], reason: str) -> Report:

@@ -280,9 +280,7 @@ class Scheduler:
                 self._due[key] = now + self._retry.delay_of(node.attempts)
         self._wake.set()
 
-    def _end(
-        self, record: Transaction, errors: Mapping[str, str], executed: int, *, reverted: bool = False
-    ) -> Result:
+    def _end(self, record: Transaction, errors: Mapping[str, str], executed: int, *, reverted: bool = False) -> Result:
         record.errors = by_key(errors)
         self.history.end(record)
         return Result(record.seq_num, record.errors, executed, reverted)

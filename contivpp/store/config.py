@@ -92,9 +92,7 @@ class EtcdConfig:
         if content is None:
             content = {}
         if not isinstance(content, dict):
-            raise EtcdConfigError(
-                source, None, "must be a mapping of options, such as `endpoints: [127.0.0.1:2379]`"
-            )
+            raise EtcdConfigError(source, None, "must be a mapping of options, such as `endpoints: [127.0.0.1:2379]`")
         values: dict[str, Any] = {}
         for option, value in content.items():
             reader = _OPTIONS.get(option)
@@ -219,9 +217,7 @@ def _check_certificates(config: EtcdConfig, source: str) -> None:
     given = {option: file for option, file in files.items() if file is not None}
     if config.insecure_transport:
         for option in given:
-            raise EtcdConfigError(
-                source, option, "has no use with insecure-transport: true: remove one of the two"
-            )
+            raise EtcdConfigError(source, option, "has no use with insecure-transport: true: remove one of the two")
         return
     for option, other in (("cert-file", "key-file"), ("key-file", "cert-file")):
         if option in given and other not in given:
@@ -241,18 +237,14 @@ def tls_context(config: EtcdConfig, source: str = "etcd.conf") -> ssl.SSLContext
         try:
             context.load_verify_locations(cafile=config.ca_file)
         except ssl.SSLError as error:
-            raise EtcdConfigError(
-                source, "ca-file", f"{config.ca_file} holds no certificate in PEM form"
-            ) from error
+            raise EtcdConfigError(source, "ca-file", f"{config.ca_file} holds no certificate in PEM form") from error
     if config.cert_file is not None:
         try:
             context.load_cert_chain(config.cert_file, config.key_file, password=_no_password)
         except ssl.SSLError as error:
             if "MISMATCH" in (error.reason or ""):
                 problem = f"{config.key_file} is not the key of the certificate in cert-file {config.cert_file}"
-                raise EtcdConfigError(
-                    source, "key-file", f"{problem}: name the pair that belongs together"
-                ) from error
+                raise EtcdConfigError(source, "key-file", f"{problem}: name the pair that belongs together") from error
             raise EtcdConfigError(
                 source,
                 "cert-file",

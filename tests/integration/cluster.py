@@ -115,6 +115,12 @@ class TestNode:
         self._agent = None
         return code
 
+    @property
+    def pid(self) -> int:
+        """The agent's process."""
+        assert self._agent is not None
+        return self._agent.pid
+
     def log(self) -> str:
         """The end of what the agent said."""
         return (self.folder / "agent.log").read_text()[-4000:]

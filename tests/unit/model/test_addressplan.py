@@ -115,14 +115,8 @@ def test_no_node_gets_the_gateways_address():
 
 
 def test_a_gateway_elsewhere_moves_nobody():
-    assert (
-        str(plan_of(nodeInterconnectCIDR="3.4.5.192/26", defaultGateway="1.1.1.1").node_address(1).ip)
-        == "3.4.5.193"
-    )
-    assert (
-        str(plan_of(nodeInterconnectCIDR="3.4.5.192/26", defaultGateway="fd00::1").node_address(1).ip)
-        == "3.4.5.193"
-    )
+    assert str(plan_of(nodeInterconnectCIDR="3.4.5.192/26", defaultGateway="1.1.1.1").node_address(1).ip) == "3.4.5.193"
+    assert str(plan_of(nodeInterconnectCIDR="3.4.5.192/26", defaultGateway="fd00::1").node_address(1).ip) == "3.4.5.193"
 
 
 def test_without_a_subnet_for_nodes_their_addresses_come_from_elsewhere():

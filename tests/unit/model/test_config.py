@@ -126,8 +126,7 @@ def test_an_option_without_a_value_has_its_default():
         ),
         (
             "ipamConfig: {podSubnetOneNodePrefixLen: 16}",
-            "ipamConfig.podSubnetOneNodePrefixLen: must be 17 to 29 to cut 10.1.0.0/16 into parts for "
-            "nodes, not 16",
+            "ipamConfig.podSubnetOneNodePrefixLen: must be 17 to 29 to cut 10.1.0.0/16 into parts for nodes, not 16",
         ),
         (
             "ipamConfig: {vppHostSubnetOneNodePrefixLen: 31}",
@@ -142,8 +141,7 @@ def test_an_option_without_a_value_has_its_default():
         ),
         (
             "ipamConfig: {vxlanCIDR: 10.1.7.0/24}",
-            "ipamConfig.podSubnetCIDR: 10.1.0.0/16 overlaps ipamConfig.vxlanCIDR 10.1.7.0/24; choose "
-            "disjoint subnets",
+            "ipamConfig.podSubnetCIDR: 10.1.0.0/16 overlaps ipamConfig.vxlanCIDR 10.1.7.0/24; choose disjoint subnets",
         ),
         (
             "ipamConfig: {contivCIDR: 10.130.0.0/18}",
@@ -347,9 +345,7 @@ def test_controller_conf_has_the_defaults_of_the_original():
 
 
 def test_controller_conf_is_read_by_the_original_names():
-    config = ControllerConfig.parse(
-        "remoteDBProbingInterval: 500000000\nenablePeriodicHealing: true\ndelayRetry: 0"
-    )
+    config = ControllerConfig.parse("remoteDBProbingInterval: 500000000\nenablePeriodicHealing: true\ndelayRetry: 0")
 
     assert seconds(config.remote_db_probing_interval) == 0.5
     assert config.enable_periodic_healing
@@ -358,9 +354,7 @@ def test_controller_conf_is_read_by_the_original_names():
 
 def test_mistakes_in_controller_conf_name_the_option():
     with pytest.raises(ConfigError) as caught:
-        ControllerConfig.parse(
-            "startupResyncDeadline: 30\nmaxRetryAttempts: -1\nenableRetri: true\ndelayRetry: 1s"
-        )
+        ControllerConfig.parse("startupResyncDeadline: 30\nmaxRetryAttempts: -1\nenableRetri: true\ndelayRetry: 1s")
 
     assert caught.value.problems == [
         "enableRetri: there is no such option; did you mean enableRetry?",

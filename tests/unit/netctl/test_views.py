@@ -78,9 +78,7 @@ async def test_an_unreachable_node_is_a_row_with_the_reason():
     ],
 )
 async def test_the_state_and_its_reason_are_those_that_the_agent_says(answer, state, reason):
-    report = await nodes.view(
-        await cluster_of(records(nodes=["node1"])), FakeAgents({(NODE1, "liveness"): answer})
-    )
+    report = await nodes.view(await cluster_of(records(nodes=["node1"])), FakeAgents({(NODE1, "liveness"): answer}))
 
     (row,) = report.data.nodes
     assert (row.state, row.reason) == (state, reason)
@@ -89,9 +87,7 @@ async def test_the_state_and_its_reason_are_those_that_the_agent_says(answer, st
 
 async def test_what_an_agent_does_not_tell_is_not_available():
     answer = Answer(200, {"state": 1, "build_date": "yesterday", "start_time": "?"})
-    report = await nodes.view(
-        await cluster_of(records(nodes=["node1"])), FakeAgents({(NODE1, "liveness"): answer})
-    )
+    report = await nodes.view(await cluster_of(records(nodes=["node1"])), FakeAgents({(NODE1, "liveness"): answer}))
 
     cells = [column.text(report.data.nodes[0]) for column in report.tables[0].columns]
     assert cells[4:] == ["Not Available", "OK", "Not Available", "Not Available"]
@@ -203,9 +199,7 @@ async def test_pods_are_grouped_by_node_with_their_interfaces():
             pod("proxy", NODE1, node="node1", namespace="kube-system"),
         ]
     )
-    answers = pod_answers(
-        node1=[sandbox("default/web", "10.1.1.2")], node2=[sandbox("shop/db", "10.1.2.3", index=7)]
-    )
+    answers = pod_answers(node1=[sandbox("default/web", "10.1.1.2")], node2=[sandbox("shop/db", "10.1.2.3", index=7)])
     report = await pods.view(await cluster_of(items), FakeAgents(answers))
 
     assert [(group.node, group.host_ip) for group in report.data.nodes] == list(HOSTS.items())

@@ -17,9 +17,7 @@ ROUTE = Thing("route/a", needs=("address/a",))
 
 
 def scheduler_of(plane: Plane) -> Scheduler:
-    return Scheduler(
-        plane.descriptors("link", "address", "route"), retry=Retry(delay=1, attempts=2), clock=lambda: 0
-    )
+    return Scheduler(plane.descriptors("link", "address", "route"), retry=Retry(delay=1, attempts=2), clock=lambda: 0)
 
 
 async def test_values_are_made_after_what_they_need_and_removed_before_it() -> None:
