@@ -70,6 +70,10 @@ class Cluster:
         )
         return done.returncode == 0
 
+    def deploy(self) -> str:
+        """Runs the deployment again, with what is in the checkout now."""
+        return self.run("ansible-playbook", "-i", "inventory/playground", "site.yml", timeout=600)
+
     def kubectl(self, *words: str, given: Object | None = None) -> str:
         text = "" if given is None else json.dumps(given)
         return self.run("kubectl", f"--kubeconfig={self.files}/kubeconfig", *words, given=text)
@@ -132,9 +136,10 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def built(repository: Path) -> Iterator[Cluster]:
-    """A cluster; one that was built for these tests is taken down after them."""
+    """A cluster that runs what is in the checkout; one that was built for these tests is taken down after them."""
     cluster = Cluster(repository)
     if cluster.is_there():
+        cluster.deploy()
         yield cluster
         return
     cluster.run("make", "cluster", timeout=BUILD_SECONDS)

@@ -156,9 +156,7 @@ async def test_a_machine_that_is_restarted_gets_its_pods_back(cluster: Cluster) 
 
 
 async def test_a_second_deployment_changes_nothing(cluster: Cluster) -> None:
-    output = await asyncio.to_thread(
-        cluster.run, "ansible-playbook", "-i", "inventory/playground", "site.yml", timeout=600
-    )
+    output = await asyncio.to_thread(cluster.deploy)
     recap = re.findall(r"^(\S+)\s*: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", output, re.MULTILINE)
     hosts = {host: (changed, unreachable, failed) for host, changed, unreachable, failed in recap}
     assert set(NODES) <= set(hosts), output
