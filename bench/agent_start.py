@@ -26,7 +26,12 @@ from tests.integration.conftest import Etcd
 NODES = 1000
 PODS = 50_000
 RUNS = 3
-CONFIG = "ipamConfig: {podSubnetCIDR: 10.0.0.0/12, podSubnetOneNodePrefixLen: 24, vxlanCIDR: 192.168.16.0/20, vppHostSubnetCIDR: 172.16.0.0/12}"
+CONFIG = """ipamConfig:
+  podSubnetCIDR: 10.0.0.0/12
+  podSubnetOneNodePrefixLen: 24
+  vxlanCIDR: 192.168.16.0/20
+  vppHostSubnetCIDR: 172.16.0.0/12
+"""
 
 
 async def fill(etcd: Etcd) -> None:

@@ -13,9 +13,14 @@ from contivpp.model.keys import PodID
 
 @dataclass(frozen=True, slots=True)
 class NodeChange:
-    """Another node appeared, left, or has other addresses."""
+    """Another node appeared, left, or has other addresses.
+
+    Attributes:
+        management: addresses that Kubernetes knows it by, before and after, sorted.
+    """
 
     id: int
+    management: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,8 @@ class View:
     own: OwnNode
     pods: dict[PodID, LocalPod] = field(default_factory=dict)
     _records: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _id_of_name: dict[str, int] = field(default_factory=dict)
+    _ids_of_name: dict[str, set[int]] = field(default_factory=dict)
+    _names_at: dict[str, set[str]] = field(default_factory=dict)
 
     # ---- reading
 
@@ -117,15 +118,26 @@ class View:
         return tuple(sorted(found))
 
     def published_id(self, name: str) -> int:
-        """The node ID that `name` published, 0 when it has none."""
-        return self._id_of_name.get(name, 0)
+        """The node ID that `name` published, the lowest of several, 0 when it has none."""
+        return min(self._ids_of_name.get(name, ()), default=0)
+
+    def node_at(self, management: str) -> RemoteNode | None:
+        """The other node that has a management address; of several that claim it the one with the lowest ID."""
+        for node_id in sorted(
+            one for name in self._names_at.get(management, ()) for one in self._ids_of_name.get(name, ())
+        ):
+            node = self.node(node_id)
+            if node is not None and node.addresses:
+                return node
+        return None
 
     def copy(self) -> View:
         """An independent view with the same contents; records themselves are frozen and shared."""
         twin = copy.copy(self)
         twin.pods = dict(self.pods)
         twin._records = {kind: dict(records) for kind, records in self._records.items()}
-        twin._id_of_name = dict(self._id_of_name)
+        twin._ids_of_name = {name: set(ids) for name, ids in self._ids_of_name.items()}
+        twin._names_at = {address: set(names) for address, names in self._names_at.items()}
         return twin
 
     # ---- changing (the controller only)
@@ -133,7 +145,11 @@ class View:
     def replace_records(self, records: dict[str, dict[str, Any]]) -> None:
         """Takes a whole new state of the cluster, by kind and ID."""
         self._records = records
-        self._id_of_name = {record.name: record.id for record in records.get("vppnode", {}).values()}
+        self._ids_of_name, self._names_at = {}, {}
+        for published in records.get("vppnode", {}).values():
+            self._index_name(published.name, published.id, there=True)
+        for name in records.get("node", {}):
+            self._index_addresses(name, self.management_addresses(name), there=True)
 
     def put_record(self, kind: str, record_id: str, record: Any | None) -> list[Change]:
         """Takes one record, or with None its deletion; returns what that changed."""
@@ -141,16 +157,25 @@ class View:
         previous = kept.get(record_id)
         if previous == record:
             return []
+        names = self._names_in(kind, record_id, previous, record)
+        before = {name: self.management_addresses(name) for name in names}
         if record is None:
             del kept[record_id]
         else:
             kept[record_id] = record
+        management = {*before.values(), *(self.management_addresses(name) for name in names)}
+        touched = tuple(sorted({address for addresses in management for address in addresses}))
         changes: list[Change] = [RecordChange(kind, record_id)]
         if kind == "vppnode":
-            self._index_node(previous, record)
-            changes.append(NodeChange(int(record_id)))
-        elif kind == "node" and (node_id := self.published_id(record_id)):
-            changes.append(NodeChange(node_id))
+            if previous is not None:
+                self._index_name(previous.name, int(record_id), there=False)
+            if record is not None:
+                self._index_name(record.name, int(record_id), there=True)
+            changes.append(NodeChange(int(record_id), touched))
+        elif kind == "node":
+            self._index_addresses(record_id, before[record_id], there=False)
+            self._index_addresses(record_id, self.management_addresses(record_id), there=True)
+            changes += [NodeChange(node_id, touched) for node_id in sorted(self._ids_of_name.get(record_id, ()))]
         return changes
 
     def set_own(self, **attributes: Any) -> bool:
@@ -161,11 +186,30 @@ class View:
         self.own = changed
         return True
 
-    def _index_node(self, previous: VppNode | None, record: VppNode | None) -> None:
-        if previous is not None and self._id_of_name.get(previous.name) == previous.id:
-            del self._id_of_name[previous.name]
-        if record is not None:
-            self._id_of_name[record.name] = record.id
+    @staticmethod
+    def _names_in(kind: str, record_id: str, previous: Any | None, record: Any | None) -> set[str]:
+        """The names of the nodes that a change of a record is about."""
+        if kind == "node":
+            return {record_id}
+        if kind == "vppnode":
+            return {published.name for published in (previous, record) if published is not None}
+        return set()
+
+    def _index_name(self, name: str, node_id: int, *, there: bool) -> None:
+        _index(self._ids_of_name, name, node_id, there=there)
+
+    def _index_addresses(self, name: str, addresses: Iterable[str], *, there: bool) -> None:
+        for address in addresses:
+            _index(self._names_at, address, name, there=there)
+
+
+def _index(index: dict[Any, set[Any]], key: Any, member: Any, *, there: bool) -> None:
+    if there:
+        index.setdefault(key, set()).add(member)
+    elif key in index:
+        index[key].discard(member)
+        if not index[key]:
+            del index[key]
 
 
 def _is_address(text: str) -> bool:

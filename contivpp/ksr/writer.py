@@ -47,6 +47,7 @@ class Writer:
         self._known = False
         self._dirty: set[str] = set()
         self._nodes_dirty = False
+        self._writing = False
         self._wake = asyncio.Event()
         self.problem = "etcd has not been read yet"
 
@@ -66,7 +67,7 @@ class Writer:
     @property
     def settled(self) -> bool:
         """Whether everything that is known is written."""
-        return self._known and not self._dirty and not self._nodes_dirty
+        return self._known and not self._dirty and not self._nodes_dirty and not self._writing
 
     # ---- what etcd holds
 
@@ -131,6 +132,7 @@ class Writer:
             self._wake.clear()
             if not self._known:
                 continue
+            self._writing = True
             try:
                 await self._write()
                 await self._forget_nodes()
@@ -141,6 +143,8 @@ class Writer:
                 log.warning("etcd does not take what is new: %s", error)
                 self._wake.set()
                 await asyncio.sleep(backoff.next())
+            finally:
+                self._writing = False
 
     async def _write(self) -> None:
         while self._dirty:

@@ -75,8 +75,12 @@ class LinuxConnectivity:
             Neighbour(link=VXLAN, address=far_end, mac=mac),
             Route(to=str(plan.pod_subnet(node.id)), via=far_end, link=VXLAN),
             Route(to=str(plan.host_link_subnet(node.id)), via=far_end, link=VXLAN),
-            *(Route(to=_host(address), via=far_end, link=VXLAN, table=POD_TABLE) for address in node.management),
         )
+
+    def management_address(self, address: str, node: RemoteNode, plan: AddressPlan) -> Mapping[str, Any]:
+        """A route through the tunnel, for packets of pods only."""
+        far_end = str(plan.vxlan_address(node.id).ip)
+        return by_key(Route(to=_host(address), via=far_end, link=VXLAN, table=POD_TABLE))
 
     def local_pod(self, pod: LocalPod, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
         """A veth pair, the pod's address and routes in its namespace, and a way to it from the node."""

@@ -28,6 +28,13 @@ class RemoteNodeUnit:
     node_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class ManagementUnit:
+    """One address that Kubernetes knows another node by; two nodes may claim the same one."""
+
+    address: str
+
+
 class OwnNodeFeature:
     """What this node needs by itself."""
 
@@ -63,23 +70,31 @@ class RemoteNodesFeature:
         """Takes the data plane's way to express it."""
         self._renderer = renderer
 
-    def units(self, view: View) -> Iterable[RemoteNodeUnit]:
-        """One unit per node that published an ID."""
-        return (RemoteNodeUnit(node.id) for node in view.remote_nodes())
+    def units(self, view: View) -> Iterable[RemoteNodeUnit | ManagementUnit]:
+        """One unit per node that published an ID, and one per management address of theirs."""
+        addresses: set[str] = set()
+        for node in view.remote_nodes():
+            yield RemoteNodeUnit(node.id)
+            addresses.update(node.management)
+        yield from map(ManagementUnit, sorted(addresses))
 
-    def affected(self, change: Change, view: View) -> Iterable[RemoteNodeUnit]:
+    def affected(self, change: Change, view: View) -> Iterable[RemoteNodeUnit | ManagementUnit]:
         """The node that changed; all of them when this node did, for every tunnel has a new near end."""
         match change:
-            case NodeChange(id=node_id):
+            case NodeChange(id=node_id, management=management):
                 yield RemoteNodeUnit(node_id)
+                yield from map(ManagementUnit, management)
             case OwnNodeChange() | WorldChange():
                 yield from self.units(view)
 
-    def render(self, unit: RemoteNodeUnit, view: View) -> Mapping[str, Any]:
+    def render(self, unit: RemoteNodeUnit | ManagementUnit, view: View) -> Mapping[str, Any]:
         """Nothing while either end lacks an address or Kubernetes does not know the node."""
+        if not view.own.id or not view.own.addresses:
+            return {}
+        if isinstance(unit, ManagementUnit):
+            owner = view.node_at(unit.address)
+            return {} if owner is None else self._renderer.management_address(unit.address, owner, view.plan)
         node = view.node(unit.node_id)
         if node is None or not node.addresses or not node.management:
-            return {}
-        if not view.own.id or not view.own.addresses:
             return {}
         return self._renderer.remote_node(node, view.own, view.plan)

@@ -20,6 +20,10 @@ class ConnectivityRenderer(Protocol):
         """What a packet needs to reach the pods and the host of `node`."""
         ...
 
+    def management_address(self, address: str, node: RemoteNode, plan: AddressPlan) -> Mapping[str, Any]:
+        """What a pod's packet needs to reach an address that Kubernetes knows `node` by."""
+        ...
+
     def local_pod(self, pod: LocalPod, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
         """What a packet needs to reach `pod`, and what the pod needs to reach anything."""
         ...
