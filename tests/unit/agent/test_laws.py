@@ -61,6 +61,7 @@ def apply(view: View, step: tuple[str, Any, Any]) -> list[Change]:
             if last is None:
                 view.pods.pop(pod, None)
             else:
+                last += 10 * (name == "b")  # the address plan gives no address twice
                 view.pods[pod] = LocalPod(
                     Sandbox(pod, f"c-{name}-{last}", f"/run/netns/{name}{last}", "eth0"), f"10.1.1.{last}"
                 )
