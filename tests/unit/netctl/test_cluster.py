@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from fakes import HOSTS, cluster_of, pod, records
 
 from contivpp.model import codec, keys
 from contivpp.model.vppnode import VppNode
 from contivpp.netctl.cluster import on_host_network
 from contivpp.netctl.errors import UsageError
+from tests.unit.netctl.fakes import HOSTS, cluster_of, pod, records
 
 
 async def test_nodes_come_by_id_with_the_addresses_of_kubernetes_and_of_their_agents():

@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-from fakes import HOSTS, FakeAgents, cluster_of, healthy, plan_of, pod, records, sandbox
 
 from contivpp.model import codec, keys
 from contivpp.model.vppnode import VppNode
 from contivpp.netctl import ipam, nodes, pods
 from contivpp.netctl.agents import Answer
 from contivpp.netctl.errors import AgentError, ExitCode, UsageError
+from tests.unit.netctl.fakes import HOSTS, FakeAgents, cluster_of, healthy, plan_of, pod, records, sandbox
 
 NODE1, NODE2, NODE3 = HOSTS.values()
 
