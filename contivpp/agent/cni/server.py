@@ -105,7 +105,8 @@ class CniServer:
             output, code = result.render_error(error), error.code
         except Exception as error:
             log.exception("CNI %s of %s", call.command, call.container_id)
-            output = result.render_error(CniError(request.FAILED, f"the agent failed: {error}"))
+            failure = CniError(request.FAILED, f"the agent failed: {error}", version=_version_of(call.config))
+            output = result.render_error(failure)
             code = request.FAILED
         CALLS.labels(command, code).inc()
         SECONDS.labels(command).observe(time.monotonic() - start)
@@ -174,6 +175,13 @@ class CniServer:
         except (PodError, CniError) as error:
             return cni_pb2.CNIReply(result=1, error=str(error))
         return cni_pb2.CNIReply()
+
+
+def _version_of(config: bytes) -> str:
+    try:
+        return request.parse_config(config).version
+    except CniError as error:
+        return error.version
 
 
 def _sandbox_of(call: Any, command: str) -> Sandbox:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pb2
 
 from contivpp.agent.cni import cni_pb2 as messages
 from contivpp.agent.cni.server import CniServer
@@ -191,21 +193,26 @@ async def test_without_an_agent_the_answer_is_to_try_again(kubelet: Kubelet) -> 
     assert str(kubelet.socket) in answer["msg"]
 
 
+def wire_of(file: Any) -> list[Any]:
+    """What counts on the wire: messages with the numbers and types of their fields, and methods."""
+
+    def fields(message: Any) -> Any:
+        own = [(field.name, field.number, field.type, field.label, field.type_name) for field in message.field]
+        return message.name, own, [fields(inner) for inner in message.nested_type]
+
+    methods = [(one.name, one.input_type, one.output_type) for service in file.service for one in service.method]
+    return [fields(message) for message in file.message_type] + methods
+
+
 async def test_clients_of_the_original_are_served(pods: Pods, kubelet: Kubelet, tmp_path: Path) -> None:
     """With messages compiled from cni.proto anew, as such a client would have them."""
     proto = Path(messages.__file__).with_name("cni.proto")
-    command = [
-        "python3",
-        "-m",
-        "grpc_tools.protoc",
-        f"-I{proto.parent}",
-        f"--descriptor_set_out={tmp_path}/d",
-        str(proto),
-    ]
-    import sys
-
-    subprocess.run([sys.executable, *command[1:]], check=True)
-    assert messages.DESCRIPTOR.serialized_pb in (tmp_path / "d").read_bytes()
+    arguments = [f"-I{proto.parent}", f"--descriptor_set_out={tmp_path}/set", str(proto)]
+    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *arguments], check=True)
+    [compiled] = descriptor_pb2.FileDescriptorSet.FromString((tmp_path / "set").read_bytes()).file
+    ours = descriptor_pb2.FileDescriptorProto()
+    messages.DESCRIPTOR.CopyToProto(ours)
+    assert wire_of(ours) == wire_of(compiled)
     async with grpc.aio.insecure_channel(f"unix://{kubelet.socket}") as channel:
         request = messages.CNIRequest(
             container_id="c9", network_namespace="/n", extra_arguments="K8S_POD_NAME=a;K8S_POD_NAMESPACE=b"

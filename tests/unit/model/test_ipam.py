@@ -160,7 +160,13 @@ class AnyHistory(RuleBasedStateMachine):
         super().__init__()
         self.real = addresses("10.1.0.0/16", 28)
         self.model: dict[PodID, str] = {}
-        self.released: str | None = None
+        self.last = 1
+
+    def next_free(self) -> str:
+        """The first free address after the one given last, round and round: none is used again at once."""
+        numbers = [*range(self.last + 1, 14), *range(2, self.last + 1)]
+        candidates = (f"10.1.0.{16 + number}" for number in numbers)
+        return next(address for address in candidates if address not in self.model.values())
 
     @rule(target=pods_with_address, number=st.integers(0, 20))
     def allocate(self, number):
@@ -171,9 +177,8 @@ class AnyHistory(RuleBasedStateMachine):
             return multiple()
         address = str(self.real.allocate(pod(number)))
         if new:
-            assert address not in self.model.values()
-            assert address != self.released or len(self.model) == 11
-            self.released = None
+            assert address == self.next_free()
+            self.last = int(address.rpartition(".")[2]) - 16
         else:
             assert address == self.model[pod(number)]
         self.model[pod(number)] = address
@@ -187,12 +192,12 @@ class AnyHistory(RuleBasedStateMachine):
         assert accepted == (free and 2 <= host <= 13)
         if accepted:
             self.model[pod(number)] = address
-            self.released = None
+            self.last = max(self.last, host)
 
     @rule(gone=consumes(pods_with_address))
     def release(self, gone):
         self.real.release(gone)
-        self.released = self.model.pop(gone, None)
+        self.model.pop(gone, None)
 
     @invariant()
     def the_allocations_are_those_of_the_model(self):
