@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
-import ipaddress
 import json
 import os
 import signal
@@ -18,65 +16,19 @@ from typing import Any
 
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from contivpp.playground.apiserver import initial
 from contivpp.playground.apiserver.server import ApiServer, serve, tls
 from contivpp.playground.apiserver.storage import Storage
 from contivpp.playground.client import Client
+from tests.certificates import Authority
 
 Object = dict[str, Any]
 
 
-class Authority:
-    """A CA that lives as long as a test session, with certificates in files."""
-
-    def __init__(self, folder: Path, name: str = "test-ca") -> None:
-        self.folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        constraints = x509.BasicConstraints(ca=True, path_length=0)
-        builder = self._builder(self._name, self._key).add_extension(constraints, critical=True)
-        self._certificate = builder.sign(self._key, hashes.SHA256())
-        self.file = folder / f"{name}.crt"
-        self.file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
-
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(minutes=5))
-            .not_valid_after(now + datetime.timedelta(days=1))
-        )
-
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """Makes a certificate and its key, good for both ends of a connection to loopback."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        addresses = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        certificate = self._builder(subject, key).add_extension(addresses, critical=False)
-        files = self.folder / f"{name}.crt", self.folder / f"{name}.key"
-        signed = certificate.sign(self._key, hashes.SHA256())
-        files[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-        files[1].write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-        return files
-
-
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("pki"))
+    return Authority(tmp_path_factory.mktemp("pki"), "test-ca")
 
 
 def write_kubeconfig(file: Path, port: int, ca: Path, certificate: Path, key: Path) -> Path:
