@@ -179,6 +179,7 @@ class Writer:
             raise problems[0]
 
     async def _commit_one(self, batch: Batch) -> None:
+        added = {key for key in batch.puts if key not in self._actual}
         guarded = Batch(puts=batch.puts, deletes=batch.deletes, guards=self._guards)
         try:
             done: Committed = await self._store.commit(guarded)
@@ -187,7 +188,7 @@ class Writer:
                 metrics.ERRORS.labels(kind or "?").inc()
             raise
         for key, value in batch.puts.items():
-            counter = metrics.UPDATES if key in self._actual else metrics.ADDS
+            counter = metrics.ADDS if key in added else metrics.UPDATES
             counter.labels(self._kind_of(key)).inc()
             if done.revision >= self._actual.get(key, (0, b""))[0]:
                 self._actual[key] = (done.revision, value)

@@ -154,6 +154,8 @@ async def test_everything_is_reflected_as_it_changes(world: World) -> None:
 
     await world.eventually(ready)
     _, metrics = await ksr.get("metrics")
+    assert 'contiv_ksr_adds_total{kind="pod"} 2.0' in metrics
+    assert 'contiv_ksr_updates_total{kind="pod"} 1.0' in metrics
     assert 'contiv_ksr_deletes_total{kind="pod"} 1.0' in metrics
     assert ksr.end(signal.SIGTERM) == 0
 
