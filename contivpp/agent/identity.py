@@ -14,7 +14,7 @@ from typing import Any
 
 from contivpp.model import codec, keys
 from contivpp.model.vppnode import VppNode
-from contivpp.store.errors import GuardFailed, StoreUnavailable
+from contivpp.store.errors import GuardFailed, PermissionDenied, StoreUnavailable
 from contivpp.store.types import Batch, Guard
 
 log = logging.getLogger(__name__)
@@ -72,8 +72,8 @@ class NodeIdentity:
                 continue
             try:
                 await self.publish(wanted)
-            except StoreUnavailable as error:
-                log.info("cannot publish the node's record yet: %s", error)
+            except (StoreUnavailable, PermissionDenied) as error:
+                log.warning("cannot publish the node's record yet: %s", error)
                 await asyncio.sleep(self._retry_period)
                 self._wake.set()
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from aetcd import rpc
 
-from contivpp.store.errors import RevisionGone, StoreUnavailable, translate
+from contivpp.store.errors import PermissionDenied, RevisionGone, StoreUnavailable, translate
 from contivpp.store.types import Change, Changes, Disconnected, Synced, Update
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ async def follow(store: Store, prefixes: Sequence[str]) -> AsyncIterator[Update]
         except RevisionGone as gone:
             log.warning("reading everything anew: %s", gone)
             watch.revision = watch.term = 0
-        except StoreUnavailable as error:
+        except (StoreUnavailable, PermissionDenied) as error:  # a right that is missing may be given meanwhile
             if not away:
                 away = True
                 yield Disconnected(str(error))

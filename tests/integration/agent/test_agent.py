@@ -198,6 +198,28 @@ async def test_an_agent_that_waits_for_etcd_says_so_and_adds_come_back_with_code
     assert one.kill(signal.SIGTERM) == 0
 
 
+async def test_a_node_without_permission_says_so_and_loses_nothing(cluster: TestCluster) -> None:
+    one, two = await cluster.up(1, 2)
+    a, c = cluster.pod("a"), cluster.pod("c")
+    one.add(a)
+    two.add(c)
+    control = ["etcdctl", "--endpoints", cluster.etcd.endpoint]
+    for arguments in (["user", "add", "root:secret"], ["user", "grant-role", "root", "root"], ["auth", "enable"]):
+        subprocess.run([*control, *arguments], check=True, capture_output=True)
+    one.kill()
+    one.start()
+    one.wait_until_ready()
+    assert "etcd demands authentication and this client has no user" in one.log()
+    assert a.ping(c.address)
+    b = cluster.pod("b")
+    assert one.add(b) == "10.1.1.3"
+    subprocess.run([*control, "--user", "root:secret", "auth", "disable"], check=True, capture_output=True)
+    [three] = await cluster.up(3)
+    d = cluster.pod("d")
+    three.add(d)
+    eventually(lambda: b.ping(d.address))
+
+
 async def test_reset_gives_the_node_back_as_it_was(cluster: TestCluster) -> None:
     one = cluster.node(1)
     what = (("-4", "-br", "addr"), ("-4", "route", "show", "table", "all"), ("rule",))
