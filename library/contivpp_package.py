@@ -7,8 +7,10 @@ module: contivpp_package
 short_description: Installs the project from an archive of wheels
 description:
   - Makes a virtual environment on the node and installs everything from the archive, without any network.
-  - The old environment is replaced in one step when the new one is complete. Does nothing when the archive is
-    the one that was installed last.
+  - Every state of the archive has a folder of its own, named by its digest, and C(venv) is a link to the one in
+    use. The link moves in one step when the new environment is complete, so whatever interrupts this, C(venv)
+    works. The environment before it stays for the programs that still run from it; older ones go.
+  - Does nothing when the archive is the one that was installed last.
 options:
   archive:
     description: The archive, on the node.
@@ -37,7 +39,11 @@ EXAMPLES = """
 
 RETURN = """
 digest:
-  description: The digest of what is installed.
+  description: The digest of what is installed; empty in check mode when the archive is not there yet.
+  type: str
+  returned: always
+venv:
+  description: The folder that C(venv) leads to.
   type: str
   returned: always
 """
@@ -52,45 +58,66 @@ import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 
-
-def read(path):
-    """The text of a file, "" when there is none."""
-    try:
-        with open(path) as content:
-            return content.read()
-    except OSError:
-        return ""
+COMPLETE = ".complete"
 
 
-def run(module, command):
+class InstallError(Exception):
+    """A command that has to work did not; the text is the end of what it said."""
+
+
+def run(command):
     """Runs a command that has to work."""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
-        module.fail_json(msg="%s: %s" % (command[:4], done.stdout.decode(errors="replace")[-2000:]))
+        raise InstallError("%s: %s" % (" ".join(command[:4]), done.stdout.decode(errors="replace")[-2000:]))
 
 
-def install(module, archive, prefix, digest, extras):
-    """Fills a fresh environment, and puts it where the old one was."""
-    venv, old = os.path.join(prefix, "venv"), os.path.join(prefix, "venv.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if os.path.isdir(venv):
-        os.rename(venv, old)
-    try:
-        with tempfile.TemporaryDirectory() as wheels:
-            with tarfile.open(archive) as tar:
-                tar.extractall(wheels)  # noqa: S202 - made by the controller
-            run(module, [sys.executable, "-m", "venv", venv])
-            pip = [os.path.join(venv, "bin", "python"), "-m", "pip", "install", "--quiet", "--no-index"]
-            pip += ["--disable-pip-version-check", "--find-links", wheels]
-            run(module, [*pip, "contivpp[%s]" % ",".join(sorted(extras))])
-        with open(os.path.join(venv, ".digest"), "w") as content:
-            content.write(digest)
-    except BaseException:
-        shutil.rmtree(venv, ignore_errors=True)
-        if os.path.isdir(old):
-            os.rename(old, venv)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+def digest_of(archive, extras):
+    """A digest of all that decides what the environment holds."""
+    digest = hashlib.sha256((" ".join(sorted(extras)) + sys.version).encode())
+    with open(archive, "rb") as content:
+        for part in iter(lambda: content.read(1 << 20), b""):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def installed(prefix):
+    """The name of the folder that `venv` leads to, or "" when it leads to nothing complete."""
+    venv = os.path.join(prefix, "venv")
+    if not (os.path.islink(venv) and os.path.exists(os.path.join(venv, COMPLETE))):
+        return ""
+    return os.path.basename(os.readlink(venv))
+
+
+def build(archive, venv, extras):
+    """Fills a fresh environment; it counts when the last file is in it."""
+    shutil.rmtree(venv, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as wheels:
+        with tarfile.open(archive) as tar:
+            tar.extractall(wheels)  # noqa: S202 - made by the controller
+        run([sys.executable, "-m", "venv", venv])
+        pip = [os.path.join(venv, "bin", "python"), "-m", "pip", "install", "--quiet", "--no-index"]
+        pip += ["--disable-pip-version-check", "--find-links", wheels]
+        run([*pip, "contivpp[%s]" % ",".join(sorted(extras))])
+    with open(os.path.join(venv, COMPLETE), "w"):
+        pass
+
+
+def switch(prefix, name):
+    """Leads `venv` to another environment, and removes those that nobody can run from any more."""
+    venv, link = os.path.join(prefix, "venv"), os.path.join(prefix, "venv.new")
+    before = os.path.basename(os.path.realpath(venv))
+    if os.path.isdir(venv) and not os.path.islink(venv):
+        before = "venv-before"
+        shutil.rmtree(os.path.join(prefix, before), ignore_errors=True)
+        os.rename(venv, os.path.join(prefix, before))
+    if os.path.lexists(link):
+        os.unlink(link)
+    os.symlink(name, link)
+    os.rename(link, venv)
+    for other in os.listdir(prefix):
+        if other.startswith("venv-") and other not in (name, before):
+            shutil.rmtree(os.path.join(prefix, other), ignore_errors=True)
 
 
 def main():
@@ -105,17 +132,27 @@ def main():
     archive, prefix, extras = module.params["archive"], module.params["prefix"], module.params["extras"]
     if not os.path.exists(archive):
         if module.check_mode:
-            module.exit_json(changed=True, digest="")
+            module.exit_json(changed=True, digest="", venv="")
         module.fail_json(msg="%s does not exist: copy the wheels there first" % archive)
-    digest = hashlib.sha256(" ".join(sorted(extras)).encode())
-    with open(archive, "rb") as content:
-        for part in iter(lambda: content.read(1 << 20), b""):
-            digest.update(part)
-    wanted = digest.hexdigest()
-    changed = read(os.path.join(prefix, "venv", ".digest")) != wanted
-    if changed and not module.check_mode:
-        install(module, archive, prefix, wanted, extras)
-    module.exit_json(changed=changed, digest=wanted)
+    digest = digest_of(archive, extras)
+    name = "venv-" + digest[:16]
+    venv = os.path.join(prefix, name)
+    before = installed(prefix)
+    if before != name and not module.check_mode:
+        try:
+            if not os.path.exists(os.path.join(venv, COMPLETE)):
+                build(archive, venv, extras)
+            switch(prefix, name)
+        except (InstallError, OSError, tarfile.TarError) as error:
+            if not os.path.exists(os.path.join(venv, COMPLETE)):
+                shutil.rmtree(venv, ignore_errors=True)
+            module.fail_json(msg="%s cannot be installed, what was there stays: %s" % (archive, error))
+    module.exit_json(
+        changed=before != name,
+        digest=digest,
+        venv=venv,
+        diff={"before": {"venv": before}, "after": {"venv": name}},
+    )
 
 
 if __name__ == "__main__":

@@ -16,10 +16,6 @@ options:
     description: TCP ports that must be free, as C({port, unit}) by what they are for.
     type: dict
     default: {}
-  more_ports:
-    description: More of the same.
-    type: dict
-    default: {}
   free_space:
     description: MiB that the installation needs.
     type: int
@@ -36,6 +32,23 @@ options:
     description: The name of the node in Kubernetes.
     type: str
     required: true
+  address:
+    description: The address that other nodes reach this host by.
+    type: str
+    default: ""
+  others:
+    description: The addresses of the other hosts by their names.
+    type: dict
+    default: {}
+  python:
+    description: The Python that the wheels are made for, as version and machine, such as C(3.11 x86_64).
+    type: str
+    default: ""
+  problems:
+    description: What was found elsewhere, to be told with the rest.
+    type: list
+    elements: str
+    default: []
 author:
   - Contiv-VPP (@contiv)
 """
@@ -65,28 +78,32 @@ def main():
         argument_spec={
             "subnets": {"type": "dict", "default": {}},
             "ports": {"type": "dict", "default": {}},
-            "more_ports": {"type": "dict", "default": {}},
             "free_space": {"type": "int", "default": 1024},
             "clock_skew": {"type": "int", "default": 300},
             "now": {"type": "float", "required": True},
             "node_name": {"type": "str", "required": True},
+            "address": {"type": "str", "default": ""},
+            "others": {"type": "dict", "default": {}},
+            "python": {"type": "str", "default": ""},
+            "problems": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
     wanted = module.params
-    ports = dict(wanted["ports"])
-    ports.update(wanted["more_ports"])
     problems = (
-        preflight.host()
+        wanted["problems"]
+        + preflight.host()
+        + preflight.python(wanted["python"])
         + preflight.node_name(wanted["node_name"])
+        + preflight.address(wanted["address"], wanted["others"])
         + preflight.clock(wanted["now"], wanted["clock_skew"])
         + preflight.free_space(wanted["free_space"])
         + preflight.subnets(wanted["subnets"])
-        + preflight.ports(ports)
+        + preflight.ports(wanted["ports"])
         + preflight.other_networks()
     )
     if problems:
-        module.fail_json(msg="; ".join(problems), problems=problems)
+        module.fail_json(msg="\n".join(problems), problems=problems)
     module.exit_json(changed=False, problems=[])
 
 

@@ -25,8 +25,10 @@ TOOLS = {"ip": "iproute2", "ping": "iputils-ping", "nsenter": "util-linux"}
 
 
 def host(root: str = "/") -> list[str]:
-    """Problems of the machine: user, Python, kernel, systemd, tools."""
+    """Problems of the machine: user, distribution, Python, kernel, systemd, tools."""
     problems = []
+    if not os.path.exists(os.path.join(root, "etc/debian_version")):
+        problems.append("this host is not Debian or one of its kind: use one that is, for its packages are needed")
     if os.geteuid() != 0:
         problems.append("Ansible is not root on this host: set become to true, or log in as root")
     if sys.version_info[:2] < OLDEST_PYTHON:
@@ -53,6 +55,45 @@ def kernel_version(release: str) -> tuple[int, int]:
     """The first two numbers of a kernel's release."""
     numbers = re.match(r"(\d+)\.(\d+)", release)
     return (int(numbers.group(1)), int(numbers.group(2))) if numbers else (0, 0)
+
+
+def python(wheels: str) -> list[str]:
+    """A problem when the wheels were made for another Python than this one.
+
+    Args:
+        wheels: version and machine, such as "3.11 x86_64"; "" when it does not matter.
+    """
+    here = "%d.%d %s" % (*sys.version_info[:2], os.uname().machine)
+    if wheels in ("", here):
+        return []
+    return [
+        "Python %s on this host cannot use packages for Python %s: set package_controller_python to a Python %s"
+        " of the controller" % (here, wheels, here)
+    ]
+
+
+def address(own: str, others: dict[str, str], addresses: list[str] | None = None) -> list[str]:
+    """Problems with the address that other nodes reach this host by.
+
+    Args:
+        own: as the inventory has it.
+        others: the addresses of the other hosts by their names; "" where one has none.
+        addresses: those of this host; read from it when None.
+    """
+    try:
+        wanted = str(ipaddress.ip_address(own))
+    except ValueError:
+        return ["%r is not an IP address: set ansible_host to the one that the other nodes reach this host by" % own]
+    problems = [
+        "%s has the address %s as well: correct ansible_host of one of them" % (name, wanted)
+        for name, other in sorted(others.items())
+        if other == wanted
+    ]
+    if wanted not in (_addresses() if addresses is None else addresses):
+        problems.append(
+            "no interface of this host has the address %s: set ansible_host to one that the other nodes reach" % wanted
+        )
+    return problems
 
 
 def node_name(name: str) -> list[str]:
@@ -159,8 +200,22 @@ def _overlap(one: Any, other: Any) -> bool:
 
 
 def _routes() -> list[dict[str, Any]]:
+    return _ip("-4", "route") + _ip("-6", "route")
+
+
+def _addresses() -> list[str]:
+    return [
+        str(ipaddress.ip_address(entry["local"]))
+        for link in _ip("address")
+        for entry in link.get("addr_info", [])
+        if "local" in entry
+    ]
+
+
+def _ip(*words: str) -> list[dict[str, Any]]:
+    """What iproute2 says; nothing where it is missing, which is a problem of its own."""
     try:
-        done = subprocess.run(["ip", "-json", "route"], stdout=subprocess.PIPE, check=True)
+        done = subprocess.run(["ip", "-json", *words], stdout=subprocess.PIPE, check=True)
         return list(json.loads(done.stdout.decode() or "[]"))
     except (OSError, ValueError, subprocess.CalledProcessError):
         return []

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,36 @@ def test_a_clock_that_is_off_and_a_full_disk_are_problems(tmp_path: Path) -> Non
 def test_versions_of_kernels() -> None:
     assert preflight.kernel_version("6.1.0-13-amd64") == (6, 1)
     assert preflight.kernel_version("strange") == (0, 0)
+
+
+def test_the_address_must_be_one_of_this_host_and_of_no_other() -> None:
+    assert preflight.address("10.0.0.1", {"node2": "10.0.0.2", "node3": ""}, ["127.0.0.1", "10.0.0.1"]) == []
+    [problem] = preflight.address("10.0.0.1", {"node2": "10.0.0.1"}, ["10.0.0.1"])
+    assert problem.startswith("node2 has the address 10.0.0.1 as well")
+    [problem] = preflight.address("10.0.0.9", {}, ["10.0.0.1"])
+    assert "no interface of this host has the address 10.0.0.9" in problem
+    [problem] = preflight.address("node1.example", {}, [])
+    assert "set ansible_host" in problem
+
+
+def test_an_address_of_ipv6_is_the_same_however_it_is_written() -> None:
+    assert preflight.address("FD00:0::1", {}, ["fd00::1"]) == []
+
+
+def test_wheels_for_another_python_are_a_problem() -> None:
+    here = f"{sys.version_info[0]}.{sys.version_info[1]} {os.uname().machine}"
+    assert preflight.python("") == preflight.python(here) == []
+    [problem] = preflight.python("3.8 " + os.uname().machine)
+    assert "set package_controller_python" in problem
+
+
+def test_a_host_that_is_not_debian_or_without_systemd_is_a_problem(tmp_path: Path) -> None:
+    text = "\n".join(preflight.host(str(tmp_path)))
+    assert "is not Debian" in text
+    assert "systemd does not run" in text
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/debian_version").touch()
+    (tmp_path / "run/systemd/system").mkdir(parents=True)
+    text = "\n".join(preflight.host(str(tmp_path)))
+    assert "Debian" not in text
+    assert "systemd does not run" not in text

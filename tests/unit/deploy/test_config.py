@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from .conftest import Run
+
+
+def test_every_mistake_is_named_by_its_option_at_once(run: Run) -> None:
+    answer = run(
+        "contivpp_config",
+        contiv={"ipamConfig": {"podSubnetCDIR": "10.1.0.0/16", "vxlanCIDR": "10.1.0.0/33"}},
+        controller={"delayRetry": 5},
+    )
+    assert answer["failed"]
+    text = "\n".join(answer["problems"])
+    assert "ipamConfig.podSubnetCDIR" in text
+    assert "ipamConfig.vxlanCIDR" in text
+    assert "controller.conf: delayRetry" in text
+
+
+def test_what_this_build_cannot_do_is_refused(run: Run) -> None:
+    answer = run("contivpp_config", contiv={"stealFirstNIC": True})
+    assert answer["failed"]
+    assert "stealFirstNIC" in answer["msg"]
+
+
+def test_the_subnets_are_those_that_the_agent_takes(run: Run) -> None:
+    answer = run("contivpp_config")
+    assert not answer["changed"]
+    assert answer["subnets"]["ipamConfig.podSubnetCIDR"] == "10.1.0.0/16"
+    assert answer["subnets"]["ipamConfig.vxlanCIDR"] == "192.168.30.0/24"
+    one = run("contivpp_config", contiv={"ipamConfig": {"contivCIDR": "10.128.0.0/14"}})["subnets"]
+    assert one["ipamConfig.podSubnetCIDR"].startswith("10.12")
