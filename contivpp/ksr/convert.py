@@ -97,7 +97,7 @@ def pod(item: k8s.Pod) -> Pod:
         host_ip_address=status.host_ip,
         container=tuple(
             Container(name=one.name, port=tuple(_container_port(port) for port in one.ports or ()))
-            for one in spec.containers or ()
+            for one in (*(spec.containers or ()), *_sidecars(spec))
         ),
         annotations=_annotations(item.metadata),
         labels=dict(sorted((item.metadata.labels or {}).items())),
@@ -107,6 +107,11 @@ def pod(item: k8s.Pod) -> Pod:
         terminated=status.phase in ("Succeeded", "Failed"),
         node_name=spec.node_name,
     )
+
+
+def _sidecars(spec: k8s.PodSpec) -> tuple[k8s.Container, ...]:
+    """Init containers that stay: their named ports are the pod's, as those of its other containers are."""
+    return tuple(one for one in spec.init_containers or () if one.restart_policy == "Always")
 
 
 def policy(item: k8s.NetworkPolicy) -> Policy:

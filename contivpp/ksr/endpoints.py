@@ -15,10 +15,10 @@ SERVICE_LABEL = "kubernetes.io/service-name"
 _Ports = tuple[EndpointPort, ...]
 
 
-def service_of(item: k8s.EndpointSlice) -> str:
+def service_of(slice_metadata: k8s.Metadata) -> str:
     """The "namespace/name" of the service that a slice belongs to; "" for none."""
-    name = (item.metadata.labels or {}).get(SERVICE_LABEL, "")
-    return f"{item.metadata.namespace}/{name}" if name else ""
+    name = (slice_metadata.labels or {}).get(SERVICE_LABEL, "")
+    return f"{slice_metadata.namespace}/{name}" if name else ""
 
 
 def from_slices(service: str, slices: Iterable[k8s.EndpointSlice]) -> Endpoints:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, Final, Self
 
 import aiohttp
 import msgspec
+import yaml
 from kubernetes import client, config
 from kubernetes.config.config_exception import ConfigException
 
@@ -26,6 +28,7 @@ PAGE: Final = 500
 WATCH_SECONDS: Final = 300
 _LIST_TIMEOUT: Final = 60
 _CONNECT_TIMEOUT: Final = 5
+_KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
 _GONE: Final = 410
 _NOT_FOUND: Final = 404
 
@@ -88,6 +91,14 @@ class Broken:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The API server answers again, and the watch goes on where it broke: nothing was missed."""
+
+
+Update = Listed | Changed | Broken | Resumed
+
+
 class _ExpiredError(Exception):
     """The resource version is too old: list again."""
 
@@ -115,11 +126,16 @@ class Api:
             else:
                 config.load_kube_config(str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
             context = _tls(configuration)
-        except (ConfigException, OSError, ssl.SSLError) as error:
+        except (ConfigException, OSError, ssl.SSLError, yaml.YAMLError) as error:
             where = kubeconfig or "the service account"
             raise KubeConfigError(f"{where}: {error}: name a kubeconfig with --kube-config") from error
+        except (AttributeError, LookupError, TypeError, ValueError) as error:  # YAML of any other shape
+            raise KubeConfigError(
+                f"{kubeconfig}: not a kubeconfig ({type(error).__name__}: {error}): name one with --kube-config"
+            ) from error
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT)
-        session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context, limit=0), timeout=timeout)
+        connector = aiohttp.TCPConnector(ssl=context, limit=0, socket_factory=_socket)
+        session = aiohttp.ClientSession(connector=connector, timeout=timeout)
         return cls(session, configuration.host, configuration)
 
     async def close(self) -> None:
@@ -135,7 +151,7 @@ class Api:
         async with self._get(path, {"limit": "1"}) as answer:
             return bool(answer.status != _NOT_FOUND)
 
-    async def follow(self, path: str, *, backoff: Backoff | None = None) -> AsyncIterator[Listed | Changed | Broken]:
+    async def follow(self, path: str, *, backoff: Backoff | None = None) -> AsyncIterator[Update]:
         """Lists and then watches one kind, for ever: again after an outage, and when its version is too old."""
         patience = backoff or Backoff(0.1, 10)
         version = ""
@@ -148,7 +164,10 @@ class Api:
                     yield Listed(items)
                     patience.reset()
                 async for change, seen in self._watch(path, version):
-                    version = seen
+                    if broken:
+                        broken = False
+                        yield Resumed()
+                    version = seen or version
                     if change is not None:
                         yield change
                     patience.reset()
@@ -178,6 +197,7 @@ class Api:
                 return tuple(items), page.metadata.resource_version
 
     async def _watch(self, path: str, version: str) -> AsyncIterator[tuple[Changed | None, str]]:
+        """Changes with their versions; the first, without either, says that the watch is open."""
         query = {
             "watch": "true",
             "resourceVersion": version,
@@ -188,6 +208,7 @@ class Api:
             if answer.status == _GONE:
                 raise _ExpiredError(f"version {version} is too old")
             await _check(answer)
+            yield None, ""
             buffer = bytearray()
             async for part in answer.content.iter_any():
                 buffer += part
@@ -223,6 +244,16 @@ async def _check(answer: Any) -> None:
     if answer.status >= 400:
         text = (await answer.text())[:300]
         raise aiohttp.ClientPayloadError(f"HTTP {answer.status}: {text}")
+
+
+def _socket(address: tuple[Any, ...]) -> socket.socket:
+    """A socket that notices within half a minute that the other side is gone: a watch is silent for longer."""
+    family, kind, protocol = address[:3]
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _KEEPALIVE:
+        made.setsockopt(socket.IPPROTO_TCP, option, value)
+    return made
 
 
 def _tls(configuration: Any) -> ssl.SSLContext | bool:

@@ -89,12 +89,14 @@ class Container(Object, frozen=True):
 
     name: str = ""
     ports: tuple[ContainerPort, ...] | None = None
+    restart_policy: str = ""
 
 
 class PodSpec(Object, frozen=True):
     """Spec of a pod."""
 
     containers: tuple[Container, ...] | None = None
+    init_containers: tuple[Container, ...] | None = None
     host_network: bool = False
     node_name: str = ""
 

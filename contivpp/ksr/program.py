@@ -16,7 +16,7 @@ from contivpp.daemon.backoff import Backoff
 from contivpp.daemon.http import Health, Server
 from contivpp.daemon.http_config import HttpConfig
 from contivpp.ksr import metrics, stats
-from contivpp.ksr.kubernetes import Api, Broken, Listed
+from contivpp.ksr.kubernetes import Api, Broken, Listed, Resumed
 from contivpp.ksr.reflector import Reflector, reflectors
 from contivpp.ksr.writer import LeadershipLostError, Writer
 from contivpp.store.client import Store
@@ -79,7 +79,7 @@ async def reflect(store: Store, api: Api, health: Health, leadership: Leadership
     Raises:
         LeadershipLostError: it is.
     """
-    kinds = reflectors(slices=await _has_slices(api))
+    kinds = reflectors(slices=await _has_slices(api, health))
     writer = Writer(store, kinds, leadership.guard)
     async with asyncio.TaskGroup() as group:
         group.create_task(writer.follow(), name="etcd")
@@ -98,8 +98,10 @@ async def _follow(api: Api, reflector: Reflector, writer: Writer, health: Health
         if isinstance(update, Broken):
             health.set(reflector.kind, update.reason)
             continue
-        touched = reflector.take(update)
         health.set(reflector.kind, "")
+        if isinstance(update, Resumed):
+            continue
+        touched = reflector.take(update)
         if isinstance(update, Listed):
             writer.resync(reflector.kind)
         writer.touch(reflector.kind, touched)
@@ -111,11 +113,14 @@ async def _watch_health(writer: Writer, health: Health) -> None:
         await asyncio.sleep(0.5)
 
 
-async def _has_slices(api: Api) -> bool:
+async def _has_slices(api: Api, health: Health) -> bool:
     patience = Backoff(0.1, 10)
     while True:
         try:
-            return await api.has(SLICES)
+            found = await api.has(SLICES)
+            health.set("kubernetes", "")
+            return found
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            health.set("kubernetes", f"{SLICES}: {error or type(error).__name__}")
             log.warning("waiting for the API server: %s", error or type(error).__name__)
             await asyncio.sleep(patience.next())

@@ -1,6 +1,7 @@
 """What etcd should hold of one kind: every object of Kubernetes as a record, by its key.
 
-An object that cannot be understood keeps its last good record: nothing on the nodes changes because of it.
+An object that cannot be understood keeps its last good record: nothing on the nodes changes because of it. When
+this instance never saw a good one, etcd may hold one from an earlier run: such a key is held, as etcd has it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Reflector:
         self._who = msgspec.json.Decoder(_Who)
         self._record_of = record_of
         self.desired: dict[str, bytes] = {}
+        self.held: set[str] = set()
 
     def take(self, update: Listed | Changed) -> set[str]:
         """Takes news from the API server; returns the keys whose records may differ now."""
@@ -49,16 +51,18 @@ class Reflector:
         return touched
 
     def _replace(self, items: Iterable[bytes]) -> set[str]:
-        before, self.desired = self.desired, {}
+        before, self.desired, self.held = self.desired, {}, set()
         for item in items:
             key = self._key_of(item)
             if key is None:
                 continue
             record = self._record(item, key)
-            if record is not None:
+            if record is None:
+                record = before.get(key)
+            if record is None:
+                self.held.add(key)
+            else:
                 self.desired[key] = record
-            elif key in before:
-                self.desired[key] = before[key]
         return before.keys() | self.desired.keys()
 
     def _change(self, item: bytes, *, deleted: bool) -> set[str]:
@@ -67,8 +71,12 @@ class Reflector:
             return set()
         if deleted:
             self.desired.pop(key, None)
+            self.held.discard(key)
         elif (record := self._record(item, key)) is not None:
             self.desired[key] = record
+            self.held.discard(key)
+        elif key not in self.desired:
+            self.held.add(key)
         return {key}
 
     def _key_of(self, item: bytes) -> str | None:
@@ -95,7 +103,11 @@ class Reflector:
 
 
 class SliceReflector(Reflector):
-    """Endpoints from EndpointSlices: several objects make one record."""
+    """Endpoints from EndpointSlices: several objects make one record.
+
+    The record of a service is held while any of its slices has never been understood: without that slice it would
+    lose endpoints.
+    """
 
     def __init__(self) -> None:
         """Takes nothing: there is one."""
@@ -104,38 +116,48 @@ class SliceReflector(Reflector):
         )
         self._slices: dict[str, k8s.EndpointSlice] = {}
         self._of_service: dict[str, set[str]] = {}
+        self._unknown: dict[str, str] = {}
 
     def _replace(self, items: Iterable[bytes]) -> set[str]:
         before = set(self.desired)
-        known, self._slices, self._of_service, self.desired = self._slices, {}, {}, {}
+        known, self._slices, self._of_service, self._unknown = self._slices, {}, {}, {}
+        self.desired, self.held = {}, set()
         for item in items:
-            name = self._name_of(item)
-            decoded = self._decode(item)
-            if name is not None and (found := decoded or known.get(name)) is not None:
+            who = self._identify(item)
+            if who is None:
+                continue
+            name, service = who
+            if (found := self._decode(item, name) or known.get(name)) is not None:
                 self._put(name, found)
-        for service in self._of_service:
+            elif service:
+                self._unknown[name] = service
+        for service in {*self._of_service, *self._unknown.values()}:
             self._merge(service)
         return before | set(self.desired)
 
     def _change(self, item: bytes, *, deleted: bool) -> set[str]:
-        name = self._name_of(item)
-        if name is None:
+        who = self._identify(item)
+        if who is None:
             return set()
-        services = set()
-        found = None if deleted else self._decode(item)
+        name, service = who
+        found = None if deleted else self._decode(item, name)
         if not deleted and found is None:
-            return set()
+            if name in self._slices or not service:
+                return set()
+            self._unknown[name] = service
+            return {self._merge(service)}
+        services = {self._unknown.pop(name, "")}
         if (before := self._slices.pop(name, None)) is not None:
-            service = endpoints.service_of(before)
+            service = endpoints.service_of(before.metadata)
             services.add(service)
             self._of_service.get(service, set()).discard(name)
         if found is not None:
             self._put(name, found)
-            services.add(endpoints.service_of(found))
+            services.add(endpoints.service_of(found.metadata))
         return {self._merge(service) for service in services if service}
 
     def _put(self, name: str, found: k8s.EndpointSlice) -> None:
-        service = endpoints.service_of(found)
+        service = endpoints.service_of(found.metadata)
         if service:
             self._slices[name] = found
             self._of_service.setdefault(service, set()).add(name)
@@ -143,6 +165,7 @@ class SliceReflector(Reflector):
     def _merge(self, service: str) -> str:
         key = keys.record_key("endpoints", service)
         names = self._of_service.get(service)
+        (self.held.add if service in self._unknown.values() else self.held.discard)(key)
         if names:
             self.desired[key] = codec.encode(endpoints.from_slices(service, (self._slices[name] for name in names)))
         else:
@@ -150,19 +173,20 @@ class SliceReflector(Reflector):
             self.desired.pop(key, None)
         return key
 
-    def _name_of(self, item: bytes) -> str | None:
+    def _identify(self, item: bytes) -> tuple[str, str] | None:
+        """The "namespace/name" of a slice, and the service it says it belongs to."""
         try:
             metadata = self._who.decode(item).metadata
         except msgspec.DecodeError as error:
             self._skipped(item[:80].decode(errors="replace"), error)
             return None
-        return f"{metadata.namespace}/{metadata.name}"
+        return f"{metadata.namespace}/{metadata.name}", endpoints.service_of(metadata)
 
-    def _decode(self, item: bytes) -> k8s.EndpointSlice | None:
+    def _decode(self, item: bytes, name: str) -> k8s.EndpointSlice | None:
         try:
             return self._decoder.decode(item)  # type: ignore[no-any-return]
         except msgspec.DecodeError as error:
-            self._skipped(self._name_of(item) or "?", error)
+            self._skipped(name, error)
             return None
 
 

@@ -12,7 +12,7 @@ from prometheus_client import Counter
 from contivpp.ksr import metrics
 from contivpp.model import keys
 from contivpp.store.client import Store
-from contivpp.store.errors import StoreUnavailable
+from contivpp.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ async def publish(store: Store, kinds: Iterable[str], *, period: float = PERIOD)
         try:
             await store.put(keys.GAUGES_KEY, now)
             written = now
-        except StoreUnavailable as error:
+        except StoreError as error:
             log.debug("cannot publish counters: %s", error)
 
 

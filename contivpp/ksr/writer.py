@@ -3,7 +3,8 @@
 The writer follows what etcd really holds, so every difference is seen: after a start, after an outage of either
 side, and when somebody else wrote. Only differences are written, in batches that are void unless this instance
 still leads. A kind is not touched before the API server told all of it. Nodes that Kubernetes deleted lose their
-ID and their subtree. Source: spec/cluster.md 1.5, 1.6, 1.8.
+ID and their subtree. A record that etcd refuses is skipped, named and counted; the others are written.
+Source: spec/cluster.md 1.5, 1.6, 1.8.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from contivpp.ksr.reflector import Reflector
 from contivpp.model import codec, keys
 from contivpp.model.vppnode import VppNode
 from contivpp.store.client import Store
-from contivpp.store.errors import GuardFailed, StoreUnavailable
+from contivpp.store.errors import GuardFailed, PermissionDenied, StoreError, StoreFull, StoreUnavailable
 from contivpp.store.types import Batch, Changes, Committed, Disconnected, Guard, KeyValue, Synced, split
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 IDS: Final = keys.prefix("vppnode")
 RECORDS: Final = keys.KSR_PREFIX + "k8s/"
 _IN_FLIGHT: Final = 4
+_WAIT_FOR: Final = (StoreUnavailable, StoreFull, PermissionDenied)
+"""What ends when etcd is back, or when somebody makes room or gives the right; nothing was written."""
 
 
 class LeadershipLostError(Exception):
@@ -49,7 +52,8 @@ class Writer:
         self._nodes_dirty = False
         self._writing = False
         self._wake = asyncio.Event()
-        self.problem = "etcd has not been read yet"
+        self._reading_problem = "etcd has not been read yet"
+        self._writing_problem = ""
 
     def touch(self, kind: str, touched: Iterable[str]) -> None:
         """Says which keys of a kind may differ now."""
@@ -65,6 +69,11 @@ class Writer:
         self.touch(kind, [key for key in self._actual if key.startswith(prefix)])
 
     @property
+    def problem(self) -> str:
+        """Why etcd may not hold what it should; "" when nothing is wrong."""
+        return self._reading_problem or self._writing_problem
+
+    @property
     def settled(self) -> bool:
         """Whether everything that is known is written."""
         return self._known and not self._dirty and not self._nodes_dirty and not self._writing
@@ -77,14 +86,14 @@ class Writer:
             match update:
                 case Synced(snapshot=snapshot):
                     self._take_all(snapshot.items.values())
-                    self.problem = ""
+                    self._reading_problem = ""
                 case Changes(changes=changes):
-                    self.problem = ""
+                    self._reading_problem = ""
                     for change in changes:
                         self._take(change.key, change.value, change.mod_revision)
                     self._wake.set()
                 case Disconnected(reason=reason):
-                    self.problem = reason
+                    self._reading_problem = reason
 
     def _take_all(self, items: Iterable[KeyValue]) -> None:
         self._actual, self._ids = {}, {}
@@ -136,10 +145,12 @@ class Writer:
             try:
                 await self._write()
                 await self._forget_nodes()
+                self._writing_problem = ""
                 backoff.reset()
             except GuardFailed as error:
                 raise LeadershipLostError(str(error)) from error
-            except StoreUnavailable as error:
+            except _WAIT_FOR as error:
+                self._writing_problem = str(error)
                 log.warning("etcd does not take what is new: %s", error)
                 self._wake.set()
                 await asyncio.sleep(backoff.next())
@@ -166,6 +177,8 @@ class Writer:
             if kind is None or not self._reflectors[kind].complete:
                 continue
             wanted, actual = self._reflectors[kind].desired.get(key), self._actual.get(key)
+            if key in self._reflectors[kind].held and actual is not None:
+                continue
             if wanted is None and actual is not None:
                 deletes.append(key)
             elif wanted is not None and (actual is None or actual[1] != wanted):
@@ -183,10 +196,14 @@ class Writer:
         guarded = Batch(puts=batch.puts, deletes=batch.deletes, guards=self._guards)
         try:
             done: Committed = await self._store.commit(guarded)
-        except StoreUnavailable:
-            for kind in {self._kind_of(key) for key in (*batch.puts, *batch.deletes)}:
-                metrics.ERRORS.labels(kind or "?").inc()
+        except GuardFailed:
             raise
+        except _WAIT_FOR:
+            self._count_errors(batch)
+            raise
+        except StoreError as error:
+            await self._commit_rest(batch, error)
+            return
         for key, value in batch.puts.items():
             counter = metrics.ADDS if key in added else metrics.UPDATES
             counter.labels(self._kind_of(key)).inc()
@@ -196,10 +213,29 @@ class Writer:
             metrics.DELETES.labels(self._kind_of(key)).inc()
             self._actual.pop(key, None)
 
+    async def _commit_rest(self, batch: Batch, error: StoreError) -> None:
+        """Writes what etcd takes of a batch that it refused; a single record that it refuses is skipped."""
+        changes: list[tuple[str, bytes | None]] = [*batch.puts.items(), *((key, None) for key in batch.deletes)]
+        if len(changes) == 1:
+            self._count_errors(batch)
+            log.error("etcd refuses the record %s, it stays as it was: %s", changes[0][0], error)
+            return
+        middle = len(changes) // 2
+        for part in (changes[:middle], changes[middle:]):
+            puts = {key: value for key, value in part if value is not None}
+            await self._commit_one(Batch(puts=puts, deletes=[key for key, value in part if value is None]))
+
+    def _count_errors(self, batch: Batch) -> None:
+        for kind in {self._kind_of(key) for key in (*batch.puts, *batch.deletes)}:
+            metrics.ERRORS.labels(kind or "?").inc()
+
     # ---- nodes that are gone
 
     async def _forget_nodes(self) -> None:
-        """Frees the IDs of nodes that Kubernetes does not have, and what the network kept of them."""
+        """Frees the IDs of nodes that Kubernetes does not have, and what the network kept of them.
+
+        An agent asks for an ID only once Kubernetes has its node, so none is freed too early.
+        """
         node = self._reflectors.get("node")
         if not self._nodes_dirty or node is None or not node.complete:
             return
@@ -207,13 +243,17 @@ class Writer:
         try:
             for key, name in sorted(self._gone(node.desired, self._ids).items()):
                 log.info("node %s is gone: freeing ID %s and its subtree", name, key.removeprefix(IDS))
-                await self._store.commit(Batch(deletes=[key], guards=[*self._guards, Guard.exists(key)]))
-                await self._store.delete_prefix(f"{keys.ROOT}{name}/")
+                tree = f"{keys.ROOT}{name}/"
+                trees = [] if tree == keys.KSR_PREFIX else [tree]  # nothing stops a node from having KSR's name
+                try:
+                    await self._store.commit(
+                        Batch(deletes=[key], trees=trees, guards=[*self._guards, Guard.exists(key)])
+                    )
+                except GuardFailed as error:
+                    if any(guard in self._guards for guard in error.guards):
+                        raise
                 self._ids.pop(key, None)
-        except GuardFailed as error:
-            if any(guard in self._guards for guard in error.guards):
-                raise
-        except StoreUnavailable:
+        except _WAIT_FOR:
             self._nodes_dirty = True
             raise
 

@@ -143,6 +143,10 @@ class Store:
         success += [
             rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key.encode())) for key in batch.deletes
         ]
+        success += [
+            rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=tree.encode(), range_end=prefix_end(tree)))
+            for tree in batch.trees
+        ]
         failure = [
             rpc.RequestOp(request_range=rpc.RangeRequest(key=guard.key.encode(), keys_only=True))
             for guard in batch.guards

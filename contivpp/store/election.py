@@ -16,12 +16,13 @@ import grpc
 from aetcd import rpc
 
 from contivpp.store.client import Store
-from contivpp.store.errors import GuardFailed, StoreUnavailable, translate
+from contivpp.store.errors import GuardFailed, StoreError, StoreUnavailable, translate
 from contivpp.store.types import Batch, Changes, Guard, Synced
 
 log = logging.getLogger(__name__)
 
 DEFAULT_TTL = 10
+_RETRY_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +53,12 @@ class Election:
             yield Leadership(guard, lost)
         finally:
             renewing.cancel()
-            with contextlib.suppress(StoreUnavailable):
+            with contextlib.suppress(StoreError):
                 await self._store.connection.call("lease", "LeaseRevoke", rpc.LeaseRevokeRequest(ID=lease))
 
     async def _win(self) -> tuple[int, Guard]:
         async for update in self._store.follow([self._key]):
+            free = False
             match update:
                 case Synced(snapshot=snapshot):
                     holder = snapshot.items.get(self._key)
@@ -65,15 +67,15 @@ class Election:
                         log.info("%s leads; waiting", holder.value.decode(errors="replace"))
                 case Changes(changes=changes):
                     free = any(change.key == self._key and change.value is None for change in changes)
-                case _:
+            # No news comes of a key that stays free, so a failure is tried again here.
+            while free:
+                try:
+                    if (won := await self._try()) is not None:
+                        return won
                     free = False
-            if not free:
-                continue
-            try:
-                if (won := await self._try()) is not None:
-                    return won
-            except StoreUnavailable as error:
-                log.info("cannot stand for election: %s", error)
+                except StoreError as error:
+                    log.warning("cannot stand for election: %s", error)
+                    await asyncio.sleep(_RETRY_SECONDS)
         raise AssertionError
 
     async def _try(self) -> tuple[int, Guard] | None:
@@ -97,7 +99,7 @@ class Election:
                     lost.set_result("the lease expired")
                     return
                 valid_until = loop.time() + left
-            except StoreUnavailable as error:
+            except StoreError as error:
                 if loop.time() >= valid_until:
                     lost.set_result(f"the lease could not be renewed: {error}")
                     return

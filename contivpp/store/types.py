@@ -107,17 +107,24 @@ class Guard(msgspec.Struct, frozen=True):
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """One transaction: all of it happens at one revision, or nothing does.
 
+    Attributes:
+        puts: values by key.
+        deletes: single keys.
+        trees: prefixes under which everything is deleted.
+        guards: conditions that must all hold.
+
     Raises:
         ValueError: more than `MAX_OPERATIONS` operations or guards, or a key both written and deleted.
     """
 
     puts: Mapping[str, bytes] = MappingProxyType({})
     deletes: Sequence[str] = ()
+    trees: Sequence[str] = ()
     guards: Sequence[Guard] = ()
 
     def __post_init__(self) -> None:
         """Refuses what etcd would refuse."""
-        operations = len(self.puts) + len(self.deletes)
+        operations = len(self.puts) + len(self.deletes) + len(self.trees)
         if operations > MAX_OPERATIONS or len(self.guards) > MAX_OPERATIONS:
             raise ValueError(
                 f"a batch holds at most {MAX_OPERATIONS} operations and as many guards, not {operations} and "
