@@ -40,7 +40,7 @@ class Etcd:
         self.endpoint = f"127.0.0.1:{client}"
         self._peer = f"http://127.0.0.1:{peer}"
         self._url = f"{scheme}://{self.endpoint}"
-        self._arguments = arguments
+        self.arguments = list(arguments)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -64,7 +64,7 @@ class Etcd:
                     *("--listen-client-urls", self._url, "--advertise-client-urls", self._url),
                     *("--listen-peer-urls", self._peer, "--initial-advertise-peer-urls", self._peer),
                     *("--initial-cluster", f"one={self._peer}", "--unsafe-no-fsync"),
-                    *self._arguments,
+                    *self.arguments,
                 ],
                 stdout=log,
                 stderr=log,

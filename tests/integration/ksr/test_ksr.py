@@ -18,7 +18,7 @@ import pytest
 from contivpp.model import codec, keys
 from contivpp.model.vppnode import VppNode
 from contivpp.store.client import Store
-from contivpp.store.errors import StoreUnavailable
+from contivpp.store.errors import StoreFull, StoreUnavailable
 from tests.integration.conftest import Etcd, free_ports
 from tests.integration.kubernetes_api import KubernetesApi, node, pod
 
@@ -67,6 +67,19 @@ class Ksr:
                 return 0, str(error)
 
         return await asyncio.to_thread(read)
+
+    async def is_ready(self) -> bool:
+        return (await self.get("readiness"))[0] == 200
+
+    async def is_not_ready(self) -> bool:
+        return (await self.get("readiness"))[0] == 503
+
+    async def ends(self) -> int:
+        """Waits until it ends by itself; returns its exit code."""
+        assert self._process is not None
+        code = await asyncio.to_thread(self._process.wait, 20)
+        self._process = None
+        return code
 
     def log(self) -> str:
         return (self.folder / "log").read_text()
@@ -149,10 +162,7 @@ async def test_everything_is_reflected_as_it_changes(world: World) -> None:
     assert set(await world.records(keys.prefix("service"))) == {"web/namespace/default"}
     assert set(await world.records(keys.prefix("policy"))) == {"deny/namespace/default"}
 
-    async def ready() -> bool:
-        return (await ksr.get("readiness"))[0] == 200
-
-    await world.eventually(ready)
+    await world.eventually(ksr.is_ready)
     _, metrics = await ksr.get("metrics")
     assert 'contiv_ksr_adds_total{kind="pod"} 2.0' in metrics
     assert 'contiv_ksr_updates_total{kind="pod"} 1.0' in metrics
@@ -186,11 +196,65 @@ async def test_an_etcd_that_was_away_or_lost_everything_is_brought_up_to_date(wo
     world.etcd.wipe()
     await world.api.delete("pods", "default/a")
     world.etcd.start()
-    # The lease is gone with everything else, so a supervisor starts it again.
+    # The lease is gone with everything else: KSR ends by itself, and its supervisor starts it again.
     for ksr in world.instances:
-        ksr.end()
+        assert await ksr.ends() == 1
+        assert "leader" in ksr.log() or "lease" in ksr.log()
         ksr.start()
     await world.until_pods("b")
+
+
+async def test_an_etcd_that_is_full_is_said_and_waited_for(world: World) -> None:
+    world.etcd.stop()
+    world.etcd.arguments = ["--quota-backend-bytes", str(4 << 20)]
+    world.etcd.start()
+    ksr = world.ksr()
+    await world.eventually(ksr.is_ready)
+    await _fill(world)
+    await world.api.put("pods", pod("a"))
+
+    async def said() -> bool:
+        code, text = await ksr.get("readiness")
+        return code == 503 and "space" in text
+
+    await world.eventually(said)
+    await world.store.delete_prefix("/junk/")
+    revision = str((await world.store.status()).revision)
+    for words in (["compaction", "--physical", revision], ["defrag"], ["alarm", "disarm"]):
+        command = ["etcdctl", f"--endpoints={world.etcd.endpoint}", *words]
+        await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+    await world.until_pods("a")
+    await world.eventually(ksr.is_ready)
+
+
+async def _fill(world: World) -> None:
+    number = 0
+    with pytest.raises(StoreFull):
+        while True:
+            number += 1
+            await world.store.put(f"/junk/{number}", b"x" * (256 << 10))
+    # What is small may still fit into the last page.
+    with pytest.raises(StoreFull):
+        while True:
+            number += 1
+            await world.store.put(f"/junk/{number}", b"x" * 1000)
+
+
+async def test_a_record_that_etcd_refuses_does_not_hold_up_others(world: World) -> None:
+    world.etcd.stop()
+    world.etcd.arguments = ["--max-request-bytes", "20000"]
+    world.etcd.start()
+    large = pod("large")
+    large["metadata"]["labels"] = {f"label{number}": "x" * 63 for number in range(500)}
+    for item in (pod("a"), large, *(pod(f"p{number}") for number in range(200))):
+        await world.api.put("pods", item)
+    ksr = world.ksr()
+    await world.until_pods("a", *(f"p{number}" for number in range(200)))
+    assert "pod/large/namespace/default" in ksr.log()
+    assert 'contiv_ksr_errors_total{kind="pod"} 1.0' in (await ksr.get("metrics"))[1]
+    small = pod("large")
+    await world.api.put("pods", small)
+    await world.until_pods("a", "large", *(f"p{number}" for number in range(200)))
 
 
 async def test_an_api_server_that_was_away_costs_nothing_and_is_caught_up_with(world: World) -> None:
@@ -198,16 +262,38 @@ async def test_an_api_server_that_was_away_costs_nothing_and_is_caught_up_with(w
     ksr = world.ksr()
     await world.until_pods("a")
     await world.api.stop()
-
-    async def not_ready() -> bool:
-        return (await ksr.get("readiness"))[0] == 503
-
-    await world.eventually(not_ready)
+    await world.eventually(ksr.is_not_ready)
     assert set(await world.records()) == {"a/namespace/default"}
     await world.api.put("pods", pod("b"))
     await world.api.delete("pods", "default/a")
     await world.api.start()
     await world.until_pods("b")
+    await world.eventually(ksr.is_ready)
+
+
+async def test_an_api_server_that_returns_without_news_makes_ksr_ready_again(world: World) -> None:
+    await world.api.put("pods", pod("a"))
+    ksr = world.ksr()
+    await world.eventually(ksr.is_ready)
+    lists = world.api.lists
+    await world.api.stop()
+    await world.eventually(ksr.is_not_ready)
+    await world.api.start()
+    await world.eventually(ksr.is_ready)
+    assert world.api.lists == lists, "the watches went on where they broke"
+
+
+async def test_without_an_api_server_ksr_says_that_it_waits_for_one(world: World) -> None:
+    await world.api.stop()
+    ksr = world.ksr()
+
+    async def waits() -> bool:
+        code, text = await ksr.get("readiness")
+        return code == 503 and "kubernetes" in text
+
+    await world.eventually(waits)
+    await world.api.start()
+    await world.eventually(ksr.is_ready)
 
 
 async def test_a_version_that_is_too_old_means_a_new_list(world: World) -> None:
@@ -270,12 +356,57 @@ async def test_an_object_that_does_not_decode_keeps_its_last_record(world: World
     assert 'contiv_ksr_undecodable_total{kind="pod"} 1.0' in (await ksr.get("metrics"))[1]
 
 
+async def test_what_was_never_understood_keeps_what_etcd_holds_of_it(world: World) -> None:
+    def slice_with(addresses: Any) -> dict[str, Any]:
+        metadata = {"name": "web-1", "namespace": "default", "labels": {"kubernetes.io/service-name": "web"}}
+        endpoints = [{"addresses": addresses, "conditions": {"ready": True}}]
+        return {"metadata": metadata, "addressType": "IPv4", "ports": [{"port": 80}], "endpoints": endpoints}
+
+    await world.api.put("pods", pod("a"))
+    await world.api.put("endpointslices", slice_with(["10.1.1.2"]))
+    ksr = world.ksr()
+    await world.until_pods("a")
+    await world.eventually(lambda: _is(world, keys.prefix("endpoints"), {"web/namespace/default"}))
+    endpoints = await world.records(keys.prefix("endpoints"))
+    ksr.end()
+    broken = pod("a")
+    broken["spec"]["containers"] = "none"
+    await world.api.put("pods", broken)
+    await world.api.put("pods", pod("b"))
+    await world.api.put("endpointslices", slice_with("none"))
+    ksr.start()
+    await world.until_pods("a", "b")
+    await world.eventually(ksr.is_ready)
+    assert await world.records(keys.prefix("endpoints")) == endpoints
+    await world.api.delete("pods", "default/a")
+    await world.api.delete("endpointslices", "default/web-1")
+    await world.until_pods("b")
+    await world.eventually(lambda: _is(world, keys.prefix("endpoints"), set()))
+
+
+async def test_a_node_with_the_name_of_ksr_costs_nothing_when_it_goes(world: World) -> None:
+    await world.api.put("pods", pod("a"))
+    await world.api.put("nodes", node("contiv-ksr"))
+    await world.store.put(f"{keys.prefix('vppnode')}1", codec.encode(VppNode(id=1, name="contiv-ksr")))
+    world.ksr()
+    await world.until_pods("a")
+    await world.eventually(lambda: _is(world, keys.prefix("node"), {"contiv-ksr"}))
+    await world.api.delete("nodes", "/contiv-ksr")
+    await world.eventually(lambda: _is(world, keys.prefix("vppnode"), set()))
+    assert set(await world.records()) == {"a/namespace/default"}
+
+
 async def _is(world: World, prefix: str, wanted: set[str]) -> bool:
     return set(await world.records(prefix)) == wanted
 
 
-def test_a_kubeconfig_that_is_missing_is_named(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "contivpp.ksr.main", "--kube-config", str(tmp_path / "none")]
+@pytest.mark.parametrize("text", [None, "a: [1,\n}", "just words", "[1, 2]", "clusters: 1\nkind: Config\n"])
+def test_a_kubeconfig_that_cannot_be_used_is_named(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "kubeconfig"
+    if text is not None:
+        file.write_text(text)
+    command = [sys.executable, "-m", "contivpp.ksr.main", "--kube-config", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert str(tmp_path / "none") in done.stderr
+    assert str(file) in done.stderr
+    assert "Traceback" not in done.stderr

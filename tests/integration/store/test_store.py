@@ -13,9 +13,9 @@ import pytest
 from contivpp.store.client import Store
 from contivpp.store.config import EtcdConfig
 from contivpp.store.election import Election
-from contivpp.store.errors import GuardFailed, StoreUnavailable
+from contivpp.store.errors import GuardFailed, StoreFull, StoreUnavailable
 from contivpp.store.mirror import Mirror
-from contivpp.store.types import Batch, Changes, Disconnected, Guard, Synced, Update, split
+from contivpp.store.types import Batch, Changes, Committed, Disconnected, Guard, Synced, Update, split
 from tests.integration.conftest import Etcd, free_ports
 
 pytestmark = pytest.mark.etcd
@@ -62,6 +62,16 @@ async def test_a_batch_with_a_broken_guard_does_nothing_and_names_it(store: Stor
     assert await store.get("/b") is None
     await store.commit(Batch(puts={"/b": b"2"}, deletes=["/a"], guards=[Guard.exists("/a")]))
     assert (await store.get_prefix("/")).items.keys() == {"/b"}
+
+
+async def test_a_batch_deletes_whole_trees_or_nothing(store: Store) -> None:
+    for key in ("/t/a", "/t/b/c", "/tx"):
+        await store.put(key, b"1")
+    with pytest.raises(GuardFailed):
+        await store.commit(Batch(trees=["/t/"], guards=[Guard.absent("/tx")]))
+    assert len((await store.get_prefix("/t/")).items) == 2
+    await store.commit(Batch(trees=["/t/"], puts={"/u": b"1"}))
+    assert set((await store.get_prefix("/")).items) == {"/tx", "/u"}
 
 
 async def test_a_follower_sees_one_update_per_transaction_and_only_its_prefixes(store: Store) -> None:
@@ -185,6 +195,20 @@ async def test_a_second_candidate_leads_once_the_first_resigns(store: Store) -> 
     assert order == ["one", "two"]
     with pytest.raises(GuardFailed):
         await store.commit(Batch(puts={"/by": b"one"}, guards=[old]))
+
+
+async def test_a_candidacy_that_failed_is_tried_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit, failures = store.commit, [StoreUnavailable("lost"), StoreFull("full")]
+
+    async def failing(batch: Batch, **options: int) -> Committed:
+        if failures:
+            raise failures.pop()
+        return await commit(batch, **options)
+
+    monkeypatch.setattr(store, "commit", failing)
+    async with asyncio.timeout(10), Election(store, "/leader", "one", ttl=2).lead() as leadership:
+        assert not leadership.lost.done()
+    assert not failures
 
 
 async def test_a_leader_without_etcd_learns_that_it_leads_no_more(store: Store, etcd: Etcd) -> None:

@@ -177,6 +177,26 @@ def test_a_node_keeps_the_addresses_of_known_types() -> None:
     assert (node["pod_CIDR"], node["labels"]) == ("10.1.1.0/24", {"zone": "a"})
 
 
+def test_sidecars_have_ports_and_other_init_containers_have_none() -> None:
+    port = [{"containerPort": 9090, "name": "metrics"}]
+    pod = converted(
+        k8s.Pod,
+        convert.pod,
+        {
+            "metadata": {"name": "a", "namespace": "n"},
+            "spec": {
+                "containers": [{"name": "web"}],
+                "initContainers": [
+                    {"name": "proxy", "restartPolicy": "Always", "ports": port},
+                    {"name": "setup", "ports": port},
+                ],
+            },
+        },
+    )
+    assert [container["name"] for container in pod["container"]] == ["web", "proxy"]
+    assert pod["container"][1]["port"][0]["name"] == "metrics"
+
+
 def slice_of(name: str, *addresses: tuple[str, dict[str, Any]], port: int = 80) -> dict[str, Any]:
     return {
         "metadata": {"name": name, "namespace": "n", "labels": {endpoints.SERVICE_LABEL: "web"}},
