@@ -76,9 +76,9 @@ class _Watch:
         endpoint = connection.current
         call = endpoint.stubs["watch"].Watch(metadata=(("hasleader", "true"),))
         try:
-            opened = await asyncio.wait_for(
-                self._open(call), connection.config.dial_timeout + connection.config.operation_timeout
-            )
+            # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the answer.
+            async with asyncio.timeout(connection.config.dial_timeout + connection.config.operation_timeout):
+                opened = await self._open(call)
             self._check(opened, endpoint.address)
             if say_when_open:
                 yield Changes(self.revision, ())

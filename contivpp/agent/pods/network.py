@@ -72,7 +72,8 @@ class ControlledPodNetwork:
 
     async def _wait_until_ready(self, who: str) -> None:
         try:
-            await asyncio.wait_for(self._controller.ready.wait(), self._start_deadline)
+            async with asyncio.timeout(self._start_deadline):
+                await self._controller.ready.wait()
         except TimeoutError:
             raise NotReadyError(f"{who}: {self._why_not_ready()}") from None
 

@@ -106,6 +106,20 @@ async def test_a_follower_resumes_after_an_outage_without_reading_everything(sto
                 break
 
 
+async def test_a_follower_can_be_cancelled_at_any_moment(store: Store) -> None:
+    async def follow() -> None:
+        async for _ in store.follow(["/a/"]):
+            pass
+
+    for step in range(300):
+        task = asyncio.create_task(follow())
+        await asyncio.sleep(step * 0.00002)
+        task.cancel()
+        async with asyncio.timeout(5):
+            await asyncio.wait([task])
+        assert task.cancelled()
+
+
 async def test_a_compacted_revision_means_a_new_snapshot(store: Store, etcd: Etcd) -> None:
     updates = store.follow(["/a/"])
     await next_of(updates, Synced)
