@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+
+from aiohttp import web
 
 from contivpp.agent.cluster import ClusterFollower
 from contivpp.agent.cni.server import CniServer
@@ -18,7 +20,9 @@ from contivpp.agent.feature import Feature
 from contivpp.agent.identity import NodeIdentity
 from contivpp.agent.pods.network import ControlledPodNetwork
 from contivpp.agent.pods.registry import PodRegistry
-from contivpp.agent.rest import AgentApi
+from contivpp.agent.rest import NodeApi
+from contivpp.agent.rest_controller import ControllerApi
+from contivpp.agent.rest_scheduler import SchedulerApi
 from contivpp.agent.settings import Settings
 from contivpp.agent.view import OwnNode, View
 from contivpp.daemon import tasks
@@ -99,7 +103,7 @@ async def _run(settings: Settings, health: Health, mirror: Mirror, plane: LinuxD
     health.set("agent", controller.why_not_ready())
     roots = {
         "cni": cni.run(),
-        "http": Server(settings.http, health=health, routes=AgentApi(controller, plane).routes()).run(),
+        "http": Server(settings.http, health=health, routes=_routes(controller, plane)).run(),
         "scheduler": scheduler.run(),
         "controller": controller.run(),
         "identity": identity.run(),
@@ -110,6 +114,17 @@ async def _run(settings: Settings, health: Health, mirror: Mirror, plane: LinuxD
     if tuning.enable_periodic_healing:
         roots["healing"] = _heal_periodically(controller, seconds(tuning.periodic_healing_interval))
     return await tasks.run(roots)
+
+
+def _routes(controller: Controller, plane: LinuxDataplane) -> list[web.RouteDef]:
+    def resync(reason: str) -> Awaitable[None]:
+        return controller.push(HealingWanted(reason))
+
+    return [
+        *NodeApi(controller, plane).routes(),
+        *ControllerApi(controller).routes(),
+        *SchedulerApi(controller.scheduler, resync=resync).routes(),
+    ]
 
 
 async def _watch_host(plane: LinuxDataplane, controller: Controller) -> None:
