@@ -53,4 +53,11 @@ class WorldChange:
     """Too much changed to tell: the state of the cluster was read anew."""
 
 
-Change = NodeChange | OwnNodeChange | LocalPodChange | RecordChange | WorldChange
+@dataclass(frozen=True, slots=True)
+class ExternalChange:
+    """Others want something else under these keys; no feature renders from it."""
+
+    keys: tuple[str, ...]
+
+
+Change = NodeChange | OwnNodeChange | LocalPodChange | RecordChange | WorldChange | ExternalChange

@@ -10,17 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from prometheus_client import Counter, Gauge
 
-from contivpp.agent.events import ClusterChanged, ClusterRead, Event
+from contivpp.agent.events import ClusterChanged, ClusterRead, Event, ExternalConfigChanged
+from contivpp.agent.external.config import ETCD_SOURCE
 from contivpp.model import keys
 from contivpp.model.codec import DecodeError
 from contivpp.store.mirror import Mirror
-from contivpp.store.types import Changes, Disconnected, Synced
+from contivpp.store.types import Changes, Disconnected, Snapshot, Synced
 
 log = logging.getLogger(__name__)
+
+V = TypeVar("V")
 
 PREFIXES = (keys.KSR_PREFIX + "allocatedIDs/", keys.KSR_PREFIX + "k8s/")
 
@@ -51,6 +54,11 @@ def decode_record(key: str, value: bytes) -> tuple[str, str, Any] | None:
         return None
 
 
+def external_items(items: Iterable[tuple[str, V]], prefix: str) -> dict[str, V]:
+    """What is meant for this node's data plane as it is, by scheduler key; `prefix` is that of the node."""
+    return {key[len(prefix) :]: value for key, value in items if key.startswith(prefix)}
+
+
 def decode_all(items: Iterable[tuple[str, bytes]]) -> dict[str, dict[str, Any]]:
     """Every readable record by kind and ID."""
     records: dict[str, dict[str, Any]] = {}
@@ -69,6 +77,7 @@ class ClusterFollower:
         store: Follower,
         mirror: Mirror,
         *,
+        node_name: str = "",
         push: Callable[[Event], Awaitable[None]],
         local_delay: float,
         connected: Callable[[str], None],
@@ -78,12 +87,14 @@ class ClusterFollower:
         Args:
             store: what to follow.
             mirror: where the state is kept for a start without etcd.
+            node_name: whose external configuration to follow.
             push: gives an event to the controller.
             local_delay: seconds to wait for etcd before the mirror is used.
             connected: told "" when etcd answers and the reason when it does not.
         """
         self._store = store
         self._mirror = mirror
+        self._external = keys.external_prefix(node_name)
         self._push = push
         self._local_delay = local_delay
         self._connected = connected
@@ -93,7 +104,7 @@ class ClusterFollower:
         """Follows for ever."""
         fallback = asyncio.create_task(self._start_from_mirror(), name="start-from-mirror")
         try:
-            async for update in self._store.follow(PREFIXES):
+            async for update in self._store.follow((*PREFIXES, self._external)):
                 await self.take(update)
         finally:
             fallback.cancel()
@@ -105,8 +116,7 @@ class ClusterFollower:
                 self._heard.set()
                 self._online(snapshot.revision)
                 self._mirror.replace(snapshot)
-                records = decode_all((item.key, item.value) for item in snapshot.items.values())
-                await self._push(ClusterRead(records, "etcd"))
+                await self._push(self._read(snapshot, "etcd"))
             case Changes(revision=revision, changes=changes):
                 self._online(revision)
                 if not changes:
@@ -121,6 +131,8 @@ class ClusterFollower:
                     decoded.append((*known, record[2] if record else None))
                 if decoded:
                     await self._push(ClusterChanged(tuple(decoded), revision))
+                if external := external_items(((one.key, one.value) for one in changes), self._external):
+                    await self._push(ExternalConfigChanged(ETCD_SOURCE, external))
             case Disconnected(reason=reason):
                 CONNECTED.set(0)
                 self._connected(reason)
@@ -139,6 +151,9 @@ class ClusterFollower:
             log.warning("etcd is away and there is no local copy of the cluster yet: waiting for etcd")
             return
         log.warning("etcd is away: starting from the local copy of revision %d", snapshot.revision)
-        records = decode_all((item.key, item.value) for item in snapshot.items.values())
         if not self._heard.is_set():
-            await self._push(ClusterRead(records, "mirror"))
+            await self._push(self._read(snapshot, "mirror"))
+
+    def _read(self, snapshot: Snapshot, source: str) -> ClusterRead:
+        items = [(item.key, item.value) for item in snapshot.items.values()]
+        return ClusterRead(decode_all(items), source, external_items(items, self._external))

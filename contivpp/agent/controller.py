@@ -23,6 +23,7 @@ from contivpp.agent.events import (
     ClusterChanged,
     ClusterRead,
     Event,
+    ExternalConfigChanged,
     HealingWanted,
     HostChanged,
     PodAdded,
@@ -108,18 +109,21 @@ class Controller:
         """Handles one event, whole."""
         start = time.time()
         match event:
-            case ClusterRead(records=records, source=source):
+            case ClusterRead(records=records, source=source, external=external):
                 log.info("read the cluster from %s: %s", source, _counts(records))
                 self.view.replace_records({kind: dict(items) for kind, items in records.items()})
                 self._cluster_read = True
-                changed, errors = await self._commit([WorldChange(), *self._refresh_own()], "cluster read")
-            case ClusterChanged(changes=changes):
-                changed, errors = await self._cluster_changed(changes)
+                changes = self.desired.external.take(ExternalConfigChanged("db", external, whole=True))
+                changed, errors = await self._commit([WorldChange(), *self._refresh_own(), *changes], "cluster read")
+            case ClusterChanged(changes=news):
+                changed, errors = await self._cluster_changed(news)
             case HostChanged(addresses=addresses):
                 self._host = addresses
                 changed, errors = await self._commit(self._refresh_own(), "host addresses changed")
             case PodAdded() | PodDeleted() | PodsKept():
                 changed, errors = await self._pods_changed(event)
+            case ExternalConfigChanged():
+                changed, errors = await self._external_changed(event)
             case HealingWanted(reason=reason):
                 changed, errors = await self._heal(reason)
         self._seq += 1
@@ -180,6 +184,15 @@ class Controller:
         else:
             log.info("waiting for Kubernetes to know node %s", view.own.name)
         return [OwnNodeChange()] if moved else []
+
+    async def _external_changed(self, event: ExternalConfigChanged) -> tuple[int, Mapping[str, str]]:
+        if event.done is not None and event.done.done():  # whoever asked has given up waiting
+            return 0, {}
+        changes = self.desired.external.take(event)
+        result = await self._commit(changes, f"external configuration of {event.source} changed")
+        if event.done is not None and not event.done.done():
+            event.done.set_result(None)
+        return result
 
     # ---- pods
 

@@ -20,10 +20,12 @@ class ClusterRead:
 
     Attributes:
         source: "etcd" or "mirror", for people.
+        external: what etcd has under this node's configuration, by scheduler key.
     """
 
     records: Mapping[str, Mapping[str, Any]]
     source: str
+    external: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +68,36 @@ class PodsKept:
 
 
 @dataclass(frozen=True, slots=True)
+class ExternalConfigChanged:
+    """Somebody else wants other values on this node.
+
+    Attributes:
+        source: who; "db" is etcd.
+        items: JSON by scheduler key, None for an item that is withdrawn.
+        whole: these are all items of the source: those that it had and that are not here are withdrawn.
+        done: resolved after the transaction, when somebody waits.
+    """
+
+    source: str
+    items: Mapping[str, bytes | None]
+    whole: bool = False
+    done: asyncio.Future[None] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class HealingWanted:
     """Something failed: compare with the data plane and mend what differs."""
 
     reason: str
 
 
-Event = ClusterRead | ClusterChanged | HostChanged | PodAdded | PodDeleted | PodsKept | HealingWanted
+Event = (
+    ClusterRead
+    | ClusterChanged
+    | HostChanged
+    | PodAdded
+    | PodDeleted
+    | PodsKept
+    | ExternalConfigChanged
+    | HealingWanted
+)

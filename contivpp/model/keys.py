@@ -52,6 +52,11 @@ class PodID(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
+def external_prefix(node_name: str) -> str:
+    """The prefix of what others want of a node; after it comes the scheduler key. Source: spec/agent.md 2.7."""
+    return f"{ROOT}{node_name}/config/"
+
+
 def prefix(kind: str) -> str:
     """The prefix of all records of a kind."""
     return _PREFIXES[kind]

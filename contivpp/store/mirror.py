@@ -121,6 +121,15 @@ class Kept:
         with self._database as database:
             database.execute("INSERT OR REPLACE INTO kept VALUES (?, ?, ?)", (self._table, key, value))
 
+    def update(self, changes: Mapping[str, bytes | None]) -> None:
+        """Keeps several values, and forgets those that are None; all of it or nothing."""
+        with self._database as database:
+            for key, value in changes.items():
+                if value is None:
+                    database.execute('DELETE FROM kept WHERE "table" = ? AND key = ?', (self._table, key))
+                else:
+                    database.execute("INSERT OR REPLACE INTO kept VALUES (?, ?, ?)", (self._table, key, value))
+
     def delete(self, key: str) -> None:
         """Forgets a value; one that is not there is fine."""
         with self._database as database:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from contivpp.dataplane.linux import host
 from contivpp.dataplane.linux.addresses import AddressDescriptor
+from contivpp.dataplane.linux.checks import checked
 from contivpp.dataplane.linux.kernel import Kernel
 from contivpp.dataplane.linux.links import LinkDescriptor
 from contivpp.dataplane.linux.neighbours import ForwardingDescriptor, NeighbourDescriptor
 from contivpp.dataplane.linux.routes import RouteDescriptor
 from contivpp.dataplane.linux.rules import RuleDescriptor
 from contivpp.dataplane.linux.sysctls import SysctlDescriptor
+from contivpp.dataplane.linux.values import TYPES
 from contivpp.scheduler.api import Descriptor, Operation, OperationKind
 
 _PING_TIMES = re.compile(r"time=([0-9.]+) ms")
@@ -48,6 +50,18 @@ class LinuxDataplane:
     def descriptors(self) -> Sequence[Descriptor]:
         """What makes values real."""
         return self._descriptors
+
+    def value_types(self) -> Mapping[str, tuple[type, ...]]:
+        """The types of the values that can be asked for, by the prefix of their keys."""
+        return TYPES
+
+    def check(self, value: Any) -> Any:
+        """A value from outside in the form in which `retrieve` gives it back.
+
+        Raises:
+            ValueError: the kernel would not take it; names the field and the remedy.
+        """
+        return checked(value)
 
     async def start(self) -> None:
         """Nothing to connect to: the kernel is there."""

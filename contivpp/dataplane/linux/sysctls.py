@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,12 @@ class SysctlDescriptor:
         return [self._one(operation) for operation in operations]
 
     async def retrieve(self) -> Mapping[str, Observed]:
-        """The present value of every setting that was changed here."""
+        """The present value of every setting that was changed here; those of a link go with the link."""
         found = {}
         for name in self._former():
-            value = Sysctl(name, self._read(name))
-            found[value.key] = Observed(value)
+            with contextlib.suppress(OSError):
+                value = Sysctl(name, self._read(name))
+                found[value.key] = Observed(value)
         return found
 
     def _one(self, operation: Operation) -> Outcome:
@@ -53,7 +55,9 @@ class SysctlDescriptor:
         try:
             if operation.kind is OperationKind.DELETE:
                 if name in former:
-                    self._write(name, former.pop(name))
+                    with contextlib.suppress(FileNotFoundError):  # gone with its link
+                        self._write(name, former[name])
+                    del former[name]
                     self._remember(former)
                 return DONE
             if name not in former:

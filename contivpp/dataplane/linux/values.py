@@ -6,8 +6,9 @@ or "lo" for the node's loopback. Addresses and subnets are text; "" and 0 mean t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 LOOPBACK = "lo"
 MAIN_TABLE = 254
@@ -201,3 +202,15 @@ class Sysctl:
     def key(self) -> str:
         """By name."""
         return self.prefix + self.name
+
+
+TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    Veth.prefix: (Veth, Vxlan),
+    Address.prefix: (Address,),
+    Route.prefix: (Route,),
+    Neighbour.prefix: (Neighbour,),
+    ForwardingEntry.prefix: (ForwardingEntry,),
+    Rule.prefix: (Rule,),
+    Sysctl.prefix: (Sysctl,),
+}
+"""What can be asked for, by the prefix of the keys."""
