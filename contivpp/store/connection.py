@@ -21,6 +21,8 @@ _OPTIONS: Final = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.keepalive_time_ms", 10_000),  # etcd closes connections that ping more often than every 5 s
     ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.http2.ping_timeout_ms", 3_000),  # it outranks the one above, and is a minute by default
+    ("grpc.http2.max_pings_without_data", 0),  # a watch only listens
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 1_000),  # also how long a connection may take
     ("grpc.max_reconnect_backoff_ms", 2_000),

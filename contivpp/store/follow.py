@@ -2,30 +2,37 @@
 
 All prefixes are watched as one range, so that the changes of one transaction come together and in order; what
 lies between the prefixes is dropped here. After an outage the watch goes on after the last revision that was
-seen. A revision that is compacted away, or that this etcd never reached because it was wiped or restored, means
-a new snapshot.
+seen. A revision that is compacted away means a new snapshot.
+
+So does an etcd that was wiped or restored from a backup. Neither its revision nor its raft term tells: both may
+have grown beyond what was seen, and the identifiers of cluster and members come from its configuration. Its
+history does: before a watch goes on, what was told last is compared with what etcd held at that revision.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import itertools
 import logging
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from aetcd import rpc
 
+from contivpp.store.connection import Endpoint
 from contivpp.store.errors import PermissionDenied, RevisionGone, StoreUnavailable, translate
-from contivpp.store.types import Change, Changes, Disconnected, Synced, Update
+from contivpp.store.types import Change, Changes, Disconnected, Snapshot, Synced, Update
 
 if TYPE_CHECKING:
     from contivpp.store.client import Store
 
 log = logging.getLogger(__name__)
 
-FIRST_DELAY = 0.1
+FIRST_DELAY: Final = 0.1
+REMEMBERED: Final = 8
+"""Keys that are compared after an outage: those that changed last, for a restored etcd differs there if anywhere."""
 
 
 async def follow(store: Store, prefixes: Sequence[str]) -> AsyncIterator[Update]:
@@ -41,7 +48,7 @@ async def follow(store: Store, prefixes: Sequence[str]) -> AsyncIterator[Update]
         try:
             if not watch.revision:
                 snapshot = await store.snapshot(prefixes)
-                watch.revision = snapshot.revision
+                watch.start_at(snapshot)
                 away = False
                 yield Synced(snapshot)
             async for update in watch.run(say_when_open=away):
@@ -49,7 +56,7 @@ async def follow(store: Store, prefixes: Sequence[str]) -> AsyncIterator[Update]
                 yield update
         except RevisionGone as gone:
             log.warning("reading everything anew: %s", gone)
-            watch.revision = watch.term = 0
+            watch.revision = 0
         except (StoreUnavailable, PermissionDenied) as error:  # a right that is missing may be given meanwhile
             if not away:
                 away = True
@@ -67,9 +74,15 @@ class _Watch:
         self._store = store
         self._prefixes = tuple(prefixes)
         self._start = min(prefixes).encode()
-        self._end = max(map(prefix_end, prefixes))
+        self._ends = tuple(map(prefix_end, prefixes))
+        self._end = max(self._ends)
         self.revision = 0
-        self.term = 0
+        self._last: dict[str, tuple[int, bytes | None]] = {}
+
+    def start_at(self, snapshot: Snapshot) -> None:
+        self.revision = snapshot.revision
+        newest = heapq.nlargest(REMEMBERED, snapshot.items.values(), key=lambda item: item.mod_revision)
+        self._last = {item.key: (item.mod_revision, item.value) for item in reversed(newest)}
 
     async def run(self, *, say_when_open: bool) -> AsyncIterator[Update]:
         connection = self._store.connection
@@ -79,13 +92,15 @@ class _Watch:
             # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the answer.
             async with asyncio.timeout(connection.config.dial_timeout + connection.config.operation_timeout):
                 opened = await self._open(call)
-            self._check(opened, endpoint.address)
+            self._check(opened, endpoint)
+            await self._compare(endpoint)
             if say_when_open:
                 yield Changes(self.revision, ())
             while (response := await call.read()) is not grpc.aio.EOF:
-                self._check(response, endpoint.address)
+                self._check(response, endpoint)
                 for changes in self._changes(response):
                     self.revision = changes.revision
+                    self._remember(changes)
                     yield changes
                 if not response.events:
                     self.revision = max(self.revision, response.header.revision)
@@ -108,22 +123,48 @@ class _Watch:
         response = await call.read()
         if response is grpc.aio.EOF:
             raise StoreUnavailable("etcd closed the watch at once")
-        if response.created and response.header.revision < self.revision:
-            raise RevisionGone(
-                f"etcd is at revision {response.header.revision}, before {self.revision}: it was wiped or restored"
-            )
         return response
 
-    def _check(self, response: Any, where: str) -> None:
+    async def _compare(self, endpoint: Endpoint) -> None:
+        """Asks for what was told last, as it was at that revision; the watch that is open already sees what follows.
+
+        Raises:
+            RevisionGone: the revision is not there, or something else is.
+        """
+        wanted: list[tuple[rpc.RangeRequest, tuple[int, bytes | None]]]
+        wanted = [(rpc.RangeRequest(key=key.encode()), seen) for key, seen in self._last.items()]
+        if not wanted:  # nothing was there
+            wanted = [
+                (rpc.RangeRequest(key=prefix.encode(), range_end=end, limit=1), (0, None))
+                for prefix, end in zip(self._prefixes, self._ends, strict=True)
+            ]
+        for request, _ in wanted:
+            request.revision = self.revision
+        transaction = rpc.TxnRequest(success=[rpc.RequestOp(request_range=request) for request, _ in wanted])
+        answer = await endpoint.stubs["kv"].Txn(transaction, timeout=self._store.connection.config.operation_timeout)
+        for part, (request, seen) in zip(answer.responses, wanted, strict=True):
+            kvs = part.response_range.kvs
+            if seen != ((kvs[0].mod_revision, kvs[0].value) if kvs else (0, None)):
+                raise RevisionGone(
+                    f"etcd at {endpoint.address} held something else in {request.key.decode()} at revision "
+                    f"{self.revision}: it was wiped or restored"
+                )
+
+    def _remember(self, changes: Changes) -> None:
+        for change in changes.changes[-REMEMBERED:]:
+            self._last.pop(change.key, None)
+            self._last[change.key] = (0 if change.value is None else change.mod_revision, change.value)
+        for key in list(self._last)[:-REMEMBERED]:
+            del self._last[key]
+
+    def _check(self, response: Any, endpoint: Endpoint) -> None:
         if response.canceled:
             if response.compact_revision:
                 raise RevisionGone(
                     f"revision {self.revision + 1} is compacted away", compact_revision=response.compact_revision
                 )
-            raise StoreUnavailable(f"etcd at {where}: cancelled the watch: {response.cancel_reason}")
-        if response.header.raft_term < self.term:
-            raise RevisionGone(f"etcd at {where} has an earlier raft term than before: it was wiped or restored")
-        self.term = response.header.raft_term
+            self._store.connection.give_up(endpoint)
+            raise StoreUnavailable(f"etcd at {endpoint.address}: cancelled the watch: {response.cancel_reason}")
 
     def _changes(self, response: Any) -> list[Changes]:
         result = []

@@ -26,6 +26,14 @@ CREATE TABLE IF NOT EXISTS kept (
 ) WITHOUT ROWID;
 """
 
+# An equal revision proves nothing: it may be that of an etcd that was restored from a backup meanwhile.
+_PUT_IF_DIFFERENT = """
+INSERT INTO items VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE
+SET value = excluded.value, create_revision = excluded.create_revision, mod_revision = excluded.mod_revision
+WHERE (value, create_revision, mod_revision)
+    IS NOT (excluded.value, excluded.create_revision, excluded.mod_revision)
+"""
+
 
 class Mirror:
     """One file; used from one thread."""
@@ -52,20 +60,12 @@ class Mirror:
     def replace(self, snapshot: Snapshot) -> None:
         """Takes a whole new state; only rows that differ are written."""
         with self._database as database:
-            known = dict(database.execute("SELECT key, mod_revision FROM items"))
-            if snapshot.revision < self._revision():  # another etcd: its revisions say nothing about ours
-                database.execute("DELETE FROM items")
-                known = {}
-            database.executemany(
-                "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?)",
-                (
-                    (item.key, item.value, item.create_revision, item.mod_revision)
-                    for item in snapshot.items.values()
-                    if known.get(item.key) != item.mod_revision
-                ),
-            )
-            gone = [(key,) for key in known if key not in snapshot.items]
+            gone = [(key,) for (key,) in database.execute("SELECT key FROM items") if key not in snapshot.items]
             database.executemany("DELETE FROM items WHERE key = ?", gone)
+            database.executemany(
+                _PUT_IF_DIFFERENT,
+                ((item.key, item.value, item.create_revision, item.mod_revision) for item in snapshot.items.values()),
+            )
             self._set_revision(snapshot.revision)
 
     def apply(self, changes: Changes) -> None:

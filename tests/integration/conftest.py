@@ -32,13 +32,22 @@ def free_ports(count: int) -> list[int]:
 class Etcd:
     """One etcd that can be stopped, killed, wiped, frozen and started again at the same address."""
 
-    def __init__(self, folder: Path, *, arguments: tuple[str, ...] = (), trust: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        arguments: tuple[str, ...] = (),
+        trust: ssl.SSLContext | None = None,
+        name: str = "one",
+    ) -> None:
         scheme = "http" if trust is None else "https"
         self._trust = trust
         self.folder = folder
+        self.name = name
         client, peer = free_ports(2)
         self.endpoint = f"127.0.0.1:{client}"
-        self._peer = f"http://127.0.0.1:{peer}"
+        self.peer = f"http://127.0.0.1:{peer}"
+        self.members = f"{name}={self.peer}"
         self._url = f"{scheme}://{self.endpoint}"
         self.arguments = list(arguments)
         self._process: subprocess.Popen[bytes] | None = None
@@ -56,19 +65,28 @@ class Etcd:
 
     def start(self) -> None:
         """Starts it, and waits until it answers."""
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Starts it; a member of several answers only when most of them run."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *("etcd", "--name", "one", "--data-dir", str(self.folder / "data"), "--log-level", "error"),
+                    *("etcd", "--name", self.name, "--data-dir", str(self.folder / "data"), "--log-level", "error"),
                     *("--listen-client-urls", self._url, "--advertise-client-urls", self._url),
-                    *("--listen-peer-urls", self._peer, "--initial-advertise-peer-urls", self._peer),
-                    *("--initial-cluster", f"one={self._peer}", "--unsafe-no-fsync"),
+                    *("--listen-peer-urls", self.peer, "--initial-advertise-peer-urls", self.peer),
+                    *("--initial-cluster", self.members, "--unsafe-no-fsync"),
                     *self.arguments,
                 ],
                 stdout=log,
                 stderr=log,
             )
+
+    def wait(self) -> None:
+        """Waits until it answers and knows a leader."""
+        assert self._process is not None
         deadline = time.monotonic() + 20
         while True:
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -80,6 +98,25 @@ class Etcd:
             except OSError:
                 pass
             time.sleep(0.05)
+
+    def control(self, *arguments: str) -> str:
+        """What etcdctl says."""
+        command = ["etcdctl", "--endpoints", self.endpoint, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout
+
+    def save(self, file: Path) -> None:
+        """Writes a snapshot of everything to a file that may be there already."""
+        file.unlink(missing_ok=True)
+        self.control("snapshot", "save", str(file))
+
+    def restore(self, file: Path) -> None:
+        """Ends it, and puts back what it held when the snapshot was saved."""
+        self.wipe()
+        where = ("--name", self.name, "--data-dir", str(self.folder / "data"))
+        peers = ("--initial-cluster", self.members, "--initial-advertise-peer-urls", self.peer)
+        self.control("snapshot", "restore", str(file), *where, *peers)
 
     def stop(self) -> None:
         """Ends it in order."""
