@@ -35,6 +35,9 @@ def run(
     http_config: Annotated[Path | None, typer.Option(envvar="HTTP_CONFIG", help="http.conf")] = None,
     state_dir: StateDir = _STATE,
     cni_socket: Annotated[Path, typer.Option(help="Where the CNI plugin asks.")] = _SOCKET,
+    config_socket: Annotated[
+        Path | None, typer.Option(help="Where other programs configure; config.sock beside the CNI socket by default.")
+    ] = None,
     node_netns: NodeNetns = "",
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error")] = "info",
 ) -> None:
@@ -49,6 +52,7 @@ def run(
             http_config=http_config,
             state_dir=state_dir,
             cni_socket=cni_socket,
+            config_socket=config_socket,
             netns=node_netns,
         )
     except (settings.SettingsError, ValueError) as error:

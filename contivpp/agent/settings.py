@@ -23,6 +23,7 @@ class Settings:
     """Everything that is decided before the agent starts.
 
     Attributes:
+        config_socket: where other programs say what they want of this node.
         netns: path of the network namespace that is the node; "" is the agent's own.
     """
 
@@ -33,6 +34,7 @@ class Settings:
     http: HttpConfig
     state_dir: Path
     cni_socket: Path
+    config_socket: Path
     netns: str = ""
 
 
@@ -45,9 +47,10 @@ def load(
     http_config: Path | None,
     state_dir: Path,
     cni_socket: Path,
+    config_socket: Path | None = None,
     netns: str = "",
 ) -> Settings:
-    """Reads the files; one that is not named means defaults.
+    """Reads the files; one that is not named means defaults, and the config socket's is beside the CNI socket.
 
     Raises:
         SettingsError: with every mistake of the first file that has any.
@@ -78,6 +81,7 @@ def load(
         http=http,
         state_dir=state_dir,
         cni_socket=cni_socket,
+        config_socket=config_socket or cni_socket.with_name("config.sock"),
         netns=netns,
     )
 

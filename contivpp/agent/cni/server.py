@@ -6,23 +6,19 @@ Source: spec/agent.md 5.1 and `cni.proto`.
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import logging
-import os
-import socket
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import grpc
 from prometheus_client import Counter, Histogram
 
 from contivpp.agent.cni import cni_pb2 as _messages
 from contivpp.agent.cni import request, result
 from contivpp.agent.cni.request import CniError
 from contivpp.agent.pods.api import Attachment, NotReadyError, PodError, PodNetwork, Sandbox, UnknownSandboxError
+from contivpp.daemon.unix_grpc import Method, UnixServer
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +34,15 @@ class CniServer:
     def __init__(self, pods: PodNetwork, path: Path) -> None:
         """Takes who connects pods, and where the socket is to be."""
         self._pods = pods
-        self._path = path
-        self._server: grpc.aio.Server | None = None
+        self._server = UnixServer(
+            path,
+            SERVICE,
+            {
+                "Invoke": Method(self.invoke, cni_pb2.Invocation, cni_pb2.Result),
+                "Add": Method(self.add, cni_pb2.CNIRequest, cni_pb2.CNIReply),
+                "Delete": Method(self.delete, cni_pb2.CNIRequest, cni_pb2.CNIReply),
+            },
+        )
 
     async def start(self) -> None:
         """Listens; a socket that a dead agent left is replaced.
@@ -47,49 +50,15 @@ class CniServer:
         Raises:
             OSError: the socket cannot be made.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if self._path.exists() and _answers(self._path):
-            message = f"another agent serves {self._path}: stop it first"
-            raise OSError(message)
-        self._path.unlink(missing_ok=True)
-        server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, self._methods()),))
-        mask = os.umask(0o177)
-        try:
-            server.add_insecure_port(f"unix://{self._path}")
-        finally:
-            os.umask(mask)
-        await server.start()
-        self._path.chmod(0o600)
-        self._server = server
+        await self._server.start()
 
     async def run(self) -> None:
         """Serves for ever; a root task."""
-        if self._server is None:
-            await self.start()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await self.stop()
+        await self._server.run()
 
     async def stop(self) -> None:
         """Ends; calls under way have a second to finish."""
-        if self._server is not None:
-            await self._server.stop(1)
-            self._server = None
-            self._path.unlink(missing_ok=True)
-
-    def _methods(self) -> dict[str, Any]:
-        def handler(method: Callable[[Any, Any], Awaitable[Any]], asked: Any, answered: Any) -> Any:
-            return grpc.unary_unary_rpc_method_handler(
-                method, request_deserializer=asked.FromString, response_serializer=answered.SerializeToString
-            )
-
-        return {
-            "Invoke": handler(self.invoke, cni_pb2.Invocation, cni_pb2.Result),
-            "Add": handler(self.add, cni_pb2.CNIRequest, cni_pb2.CNIReply),
-            "Delete": handler(self.delete, cni_pb2.CNIRequest, cni_pb2.CNIReply),
-        }
+        await self._server.stop()
 
     # ---- the plugin's way
 
@@ -199,13 +168,3 @@ def _compare(attachment: Attachment, config: request.Config) -> None:
     if missing:
         message = f"pod {attachment.sandbox.pod} has {', '.join(missing)}, and prevResult does not say so"
         raise CniError(request.FAILED, message, version=config.version)
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(1)
-        try:
-            connection.connect(str(path))
-        except OSError:
-            return False
-        return True

@@ -42,10 +42,15 @@ class SparingScheduler(Scheduler):
     """Who knows whose a key is; without it every failure counts."""
 
     async def commit(
-        self, changes: Mapping[str, Any | None], *, description: str = "", revert_on_failure: bool = False
+        self,
+        changes: Mapping[str, Any | None],
+        *,
+        description: str = "",
+        revert_on_failure: bool = False,
+        **options: Any,
     ) -> Result:
         """As the scheduler's, and never reverted for the sake of others."""
-        result = await super().commit(changes, description=description, revert_on_failure=revert_on_failure)
+        result = await super().commit(changes, description=description, revert_on_failure=revert_on_failure, **options)
         held: dict[str, Any] = {}
         executed = result.executed
         while self.wants is not None and result.reverted and not self._own(result.errors):
@@ -55,15 +60,15 @@ class SparingScheduler(Scheduler):
             log.warning("%s: held back meanwhile, for they failed: %s", description, ", ".join(offenders))
             held.update(offenders)
             await super().commit(dict.fromkeys(offenders), description=f"held back for: {description}")
-            result = await super().commit(changes, description=description, revert_on_failure=True)
+            result = await super().commit(changes, description=description, revert_on_failure=True, **options)
             executed += result.executed
         if held:
             await super().commit(held, description=f"held back until the end of: {description}")
         return self._spared(dataclasses.replace(result, executed=executed))
 
-    async def resync(self, desired: Mapping[str, Any], *, description: str = "") -> Result:
+    async def resync(self, desired: Mapping[str, Any], *, description: str = "", **options: Any) -> Result:
         """As the scheduler's."""
-        return self._spared(await super().resync(desired, description=description))
+        return self._spared(await super().resync(desired, description=description, **options))
 
     async def downstream_resync(self, *, description: str = "downstream resync") -> Result:
         """As the scheduler's."""

@@ -120,7 +120,9 @@ def test_a_problem_inside_a_field_names_the_way_to_it(fields: Any, problem: str)
     assert problem in refused(fields, "thing/a", THINGS)
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b'{"to": "\xff"}', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b"\xff", b'{"to": "\xff"}', b"[" * 100_000], ids=["empty", "open", "no text", "inside", "deep"]
+)
 def test_what_is_not_json_is_refused(raw: bytes) -> None:
     with pytest.raises(ItemError, match="is not JSON"):
         decode(KERNEL, "db", ROUTE, raw, where="/x")
