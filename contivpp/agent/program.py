@@ -29,7 +29,8 @@ from contivpp.daemon import tasks
 from contivpp.daemon.http import Health, Server
 from contivpp.dataplane.linux.plane import LinuxDataplane
 from contivpp.model.controller_config import seconds
-from contivpp.scheduler.scheduler import Retry, Scheduler
+from contivpp.scheduler.retries import Retry
+from contivpp.scheduler.scheduler import Scheduler
 from contivpp.store.client import Store
 from contivpp.store.mirror import Mirror
 

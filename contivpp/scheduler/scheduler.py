@@ -1,39 +1,56 @@
 """The scheduler: what is wanted goes in as transactions, and it alone decides when a value is applied.
 
-One transaction at a time. What fails is looked up in the data plane and tried again with doubling delay; a
-transaction may ask to be taken back as a whole. Behaviour: spec/agent.md 14; the waves: `execution`.
+How to read this package: `api` has the words that everybody uses (value, dependency, descriptor); `graph` keeps
+what is wanted and what is there, under one key each; `waves` decides what has to be done next, `execution` does it
+and `rehearsal` only says it; this module has the transactions on top:
+
+- `commit`: these values are wanted, those no longer. All or nothing with `revert_on_failure`, else best effort: what
+  fails does not hold up what does not depend on it.
+- `resync`: exactly these values are wanted. `refresh` reads the data plane first, so that it also mends what was
+  changed behind our back and removes what an earlier run left; without it only the difference to what is known is done.
+- `downstream_resync`: what is wanted stays; the data plane is read and mended.
+- `notify`: somebody else made something, or took it away.
+- `retry`: what failed is tried again, after a delay that doubles.
+
+One transaction at a time. What fails is looked up in the data plane, because a failed operation may have been
+carried out, and what follows from that is done in the same transaction. Six laws hold at the end of each, and
+tests/unit/scheduler/test_machine.py tries to break them:
+
+1. What is there has what it needs, unless taking it away failed.
+2. What is ready is not left waiting.
+3. A derived value is wanted exactly as long as its base is, and is there only while its base is.
+4. A transaction that was reverted leaves the data plane as it was.
+5. A resync right after success does nothing.
+6. Wanting the same again does nothing.
+
+Behaviour: spec/agent.md 14.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contivpp.scheduler import views
+from contivpp.scheduler import metrics, views
 from contivpp.scheduler.api import Descriptor, Observed
-from contivpp.scheduler.execution import Execution, Mode, by_key
-from contivpp.scheduler.graph import Graph
-from contivpp.scheduler.history import History, Transaction
+from contivpp.scheduler.execution import execute
+from contivpp.scheduler.graph import Graph, Node
+from contivpp.scheduler.history import History, Limits, RecordedOperation, Transaction
+from contivpp.scheduler.reading import read, read_all
+from contivpp.scheduler.records import waiting_operations
+from contivpp.scheduler.rehearsal import rehearse
+from contivpp.scheduler.retries import Retries, Retry
 from contivpp.scheduler.state import NEEDS_ATTENTION, ValueState
+from contivpp.scheduler.timeline import Revision, Timeline
+from contivpp.scheduler.waves import Waves
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """How often a failed value is tried again: first after `delay` seconds, then after twice as long."""
-
-    delay: float = 1.0
-    attempts: int = 3
-
-    def delay_of(self, attempt: int) -> float:
-        """Seconds before the attempt with this number, counted from 1."""
-        return float(self.delay * 2 ** (attempt - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +69,10 @@ class Result:
     reverted: bool = False
 
 
+_DEFAULT_RETRY = Retry()
+_DEFAULT_LIMITS = Limits()
+
+
 class Scheduler:
     """Makes wanted values real, in the order that their dependencies demand."""
 
@@ -59,17 +80,30 @@ class Scheduler:
         self,
         descriptors: Sequence[Descriptor],
         *,
-        retry: Retry = Retry(),
+        retry: Retry = _DEFAULT_RETRY,
+        limits: Limits = _DEFAULT_LIMITS,
+        plan_everything: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """Takes the descriptors, how failures are retried, and a clock in seconds."""
+        """Takes what it drives and how.
+
+        Args:
+            descriptors: who makes which values.
+            retry: how failures are tried again.
+            limits: how much of the past is remembered.
+            plan_everything: whether every commit is planned before it is done, for the record; one that may be
+                taken back always is.
+            clock: seconds, for delays.
+            wall_clock: seconds since the epoch, for the record.
+        """
         self._graph = Graph(descriptors)
-        self._retry = retry
-        self._clock = clock
+        self._retries = Retries(retry, clock)
+        self._plan_everything = plan_everything
         self._lock = asyncio.Lock()
-        self._due: dict[str, float] = {}
-        self._wake = asyncio.Event()
-        self.history = History()
+        self._states: Counter[ValueState] = Counter()
+        self.history = History(limits, clock=wall_clock)
+        self.timeline = Timeline(limits, self.history.started)
 
     # ---- transactions
 
@@ -81,75 +115,67 @@ class Scheduler:
         Returns:
             What failed. With `revert_on_failure` the first failure takes all of `changes` back.
         """
-        async with self._lock:
-            record = self.history.begin("NBTransaction", description, changes)
+        async with self._transaction("NBTransaction", description, changes) as record:
+            if revert_on_failure or self._plan_everything:
+                record.planned = rehearse(self._graph, changes)
             before = {key: self._desired(key) for key in changes}
-            run = await self._execute(changes, record, Mode(stop_at_error=revert_on_failure))
-            executed, errors = run.executed, dict(run.failed)
-            reverted = revert_on_failure and bool(errors)
-            if reverted:
-                await self._refresh(errors)
-                record.reverted = True
-                back = await self._execute(before, record, Mode(is_revert=True), also=run.seen)
-                executed += back.executed
-                await self._after_failures(back.failed)
+            run = await execute(self._graph, self._want(changes), record, stop_at_error=revert_on_failure)
+            if revert_on_failure and run.failed:
+                record.errors = dict(run.failed)
+                await self._take_back(before, run, record)
             else:
-                await self._after_failures(errors)
-            return self._end(record, errors, executed, reverted=reverted)
+                record.errors = await self._settle(run, record)
+        return _result(record)
 
-    async def resync(self, desired: Mapping[str, Any], *, description: str = "") -> Result:
-        """Wants exactly `desired`: reads what is really there, and mends every difference."""
+    async def plan(self, changes: Mapping[str, Any | None]) -> list[RecordedOperation]:
+        """What `commit` would do now, if everything went well; does nothing."""
         async with self._lock:
-            return await self._resync(desired, description)
+            return rehearse(self._graph, changes)
+
+    async def resync(self, desired: Mapping[str, Any], *, description: str = "", refresh: bool = True) -> Result:
+        """Wants exactly `desired`; with `refresh` reads what is really there, and mends every difference."""
+        async with self._transaction(
+            "NBTransaction", description, {}, "FullResync" if refresh else "UpstreamResync"
+        ) as record:
+            return await self._resync(desired, record, refresh=refresh)
 
     async def downstream_resync(self, *, description: str = "downstream resync") -> Result:
         """Reads what is really there, and mends every difference to what is wanted already."""
-        async with self._lock:
+        async with self._transaction("NBTransaction", description, {}, "DownstreamResync") as record:
             wanted = {
                 node.key: node.desired
                 for node in self._graph.nodes.values()
                 if node.desired is not None and not node.base
             }
-            return await self._resync(wanted, description)
+            return await self._resync(wanted, record, refresh=True)
 
     async def notify(self, found: Mapping[str, Any | None]) -> Result:
         """Notes what somebody else made (or with None removed); news of what is wanted here is ignored."""
-        async with self._lock:
-            record = self.history.begin("SBNotification", "", found)
+        async with self._transaction("SBNotification", "", found) as record:
             touched: list[str] = []
             for key, value in sorted(found.items()):
-                if self._desired(key) is None:
+                node = self._graph.nodes.get(key)
+                if node is None or node.desired is None:
                     touched += [key, *self._graph.observe(key, value and Observed(value, foreign=True))]
-            run = Execution(self._graph, record, Mode())
-            await run.run(touched)
-            await self._after_failures(run.failed)
-            return self._end(record, run.failed, run.executed)
+            record.errors = await self._settle(await execute(self._graph, touched, record), record)
+        return _result(record)
 
     async def retry(self, *, now: float | None = None) -> Result | None:
         """Tries again what is due; None when nothing is."""
         async with self._lock:
-            moment = self._clock() if now is None else now
-            due = sorted(key for key, when in self._due.items() if when <= moment)
-            for key in due:
-                del self._due[key]
-            due = [key for key in due if self.state_of(key) is ValueState.RETRYING]
-            if not due:
-                return None
-            record = self.history.begin("RetryFailedOps", "", {key: self._desired(key) for key in due})
-            run = Execution(self._graph, record, Mode(is_retry=True))
-            await run.run(due)
-            await self._after_failures(run.failed)
-            return self._end(record, run.failed, run.executed)
+            due = [key for key in self._retries.due(now) if self.state_of(key) is ValueState.RETRYING]
+        if not due:
+            return None
+        async with self._transaction("RetryFailedOps", "", {key: self._desired(key) for key in due}) as record:
+            metrics.RETRIES.inc(len(due))
+            record.errors = await self._settle(await execute(self._graph, due, record, is_retry=True), record)
+        return _result(record)
 
     async def run(self) -> None:
         """The root task that tries failed values again, for ever."""
         while True:
-            self._wake.clear()
-            timeout = min(self._due.values()) - self._clock() if self._due else None
-            try:
-                await asyncio.wait_for(self._wake.wait(), None if timeout is None else max(timeout, 0))
-            except TimeoutError:
-                await self.retry()
+            await self._retries.wait()
+            await self.retry()
 
     # ---- what is known
 
@@ -160,23 +186,37 @@ class Scheduler:
 
     def summary(self) -> dict[str, int]:
         """How many values are in which state."""
-        return dict(sorted(Counter(str(node.state) for node in self._graph.nodes.values()).items()))
+        return {str(state): count for state, count in sorted(self._states.items()) if count}
 
     def troubles(self) -> dict[str, str]:
         """What is wrong and cannot be mended by another value, by key."""
+        if not any(self._states[state] for state in NEEDS_ATTENTION):
+            return {}
         return {
             key: f"{node.state}: {node.error}"
             for key, node in sorted(self._graph.nodes.items())
             if node.state in NEEDS_ATTENTION
         }
 
-    def status(self, prefix: str = "") -> list[dict[str, Any]]:
-        """Status of the base values below `prefix`, with their derived ones; shape of spec/agent.md 14.2."""
-        return views.status(self._graph, prefix)
+    def status(self, prefix: str = "", *, key: str = "", descriptor: str = "") -> list[dict[str, Any]]:
+        """Status of base values with their derived ones: below `prefix`, or of one; shape of spec/agent.md 14.2."""
+        return views.status(self._graph, prefix, key=key, descriptor=descriptor)
 
     def index(self) -> dict[str, Any]:
         """What `dump` can be asked for."""
         return views.index(self._graph)
+
+    def key_timeline(self, key: str) -> list[Revision]:
+        """How a value was over time, oldest first."""
+        return self.timeline.of_key(key, self._graph)
+
+    def snapshot(self, moment: float | None = None) -> list[Revision]:
+        """Every value as it was at a moment (seconds since the epoch), or as it is.
+
+        Raises:
+            ValueError: that is longer ago than what is remembered.
+        """
+        return self.timeline.at(self.history.clock() if moment is None else moment, self._graph)
 
     async def dump(self, *, view: str = "SB", prefix: str = "", descriptor: str = "") -> list[dict[str, Any]]:
         """Values of one view: "SB" as they are read now, "cached" as remembered, "NB" as wanted."""
@@ -193,94 +233,110 @@ class Scheduler:
                 found.update((key, item.value) for key, item in observed.items() if key in wanted)
             return found
 
-    # ---- inside, with the lock held
+    # ---- inside
+
+    @contextlib.asynccontextmanager
+    async def _transaction(
+        self, kind: str, description: str, values: Mapping[str, Any | None], resync: str = ""
+    ) -> AsyncIterator[Transaction]:
+        """Holds the lock, and at the end records what was done and what it changed."""
+        async with self._lock:
+            started = time.perf_counter()
+            record = self.history.begin(kind, description, values, resync=resync)
+            with self._graph.journal() as before:
+                try:
+                    yield record
+                finally:
+                    self._note(before, record)
+                    metrics.COMMIT_SECONDS.labels(kind).observe(time.perf_counter() - started)
+                    outcome = "reverted" if record.reverted else "failed" if record.errors else "done"
+                    metrics.TRANSACTIONS.labels(kind, outcome).inc()
+
+    def _note(self, before: Mapping[str, Node | None], record: Transaction) -> None:
+        touched = set()
+        for key, old in before.items():
+            new = self._graph.nodes.get(key)
+            for node, difference in ((old, -1), (new, 1)):
+                if node is not None:
+                    self._states[node.state] += difference
+                    touched.add(node.state)
+        for state in touched:
+            metrics.VALUES.labels(str(state)).set(self._states[state])
+        metrics.RETRYING.set(len(self._retries))
+        record.executed += waiting_operations(before, self._graph)
+        record.errors = dict(sorted(record.errors.items()))
+        self.history.end(record)
+        self.timeline.note(before, self._graph, record.seq, record.stop)
 
     def _desired(self, key: str) -> Any | None:
         node = self._graph.nodes.get(key)
         return None if node is None or node.base else node.desired
 
-    async def _execute(
-        self,
-        changes: Mapping[str, Any | None],
-        record: Transaction,
-        mode: Mode,
-        *,
-        also: Iterable[str] = (),
-    ) -> Execution:
-        touched: dict[str, None] = dict.fromkeys(also)
+    def _want(self, changes: Mapping[str, Any | None]) -> dict[str, None]:
+        touched: dict[str, None] = {}
         for key in sorted(changes):
             touched.update(dict.fromkeys(self._graph.want(key, changes[key])))
-            self._due.pop(key, None)
-        run = Execution(self._graph, record, mode)
-        await run.run(touched)
-        return run
+            self._retries.forget(key)
+        return touched
 
-    async def _resync(self, desired: Mapping[str, Any], description: str) -> Result:
-        record = self.history.begin("NBTransaction", description, {})
-        problems = await self._read_all()
-        changes: dict[str, Any | None] = {
-            key: None for key, node in self._graph.nodes.items() if node.desired is not None and not node.base
-        }
-        changes.update(desired)
-        run = await self._execute(changes, record, Mode(), also=list(self._graph.nodes))
-        await self._after_failures(run.failed)
-        return self._end(record, {**problems, **run.failed}, run.executed)
+    async def _take_back(self, before: Mapping[str, Any | None], run: Waves, record: Transaction) -> None:
+        record.reverted = True
+        touched = dict.fromkeys(run.seen)
+        touched.update(dict.fromkeys(await read(self._graph, run.failed)))
+        touched.update(self._want(before))
+        back = await execute(self._graph, touched, record, is_revert=True)
+        await self._settle(back, record, is_revert=True)
 
-    async def _read_all(self) -> dict[str, str]:
-        """Takes over what is really there; returns the descriptors that could not say, which stay as known."""
-        descriptors = self._graph.descriptors
-        answers = await asyncio.gather(*(one.retrieve() for one in descriptors), return_exceptions=True)
-        problems: dict[str, str] = {}
-        for descriptor, answer in zip(descriptors, answers, strict=True):
-            if isinstance(answer, BaseException):
-                if not isinstance(answer, Exception):
-                    raise answer
-                log.error("%s: cannot read the data plane: %s", descriptor.name, answer)
-                problems[descriptor.prefix] = f"{descriptor.name}: cannot read the data plane: {answer}"
-                continue
-            for node in list(self._graph.nodes.values()):
-                if node.descriptor is descriptor and node.actual is not None and node.key not in answer:
-                    node.state = ValueState.MISSING
-                    self._graph.observe(node.key, None)
-            for key, observed in answer.items():
-                self._graph.observe(key, observed)
-        for node in list(self._graph.nodes.values()):
-            if node.is_property and not self._graph.available(node.base):
-                self._graph.observe(node.key, None)
-        return problems
-
-    async def _refresh(self, keys: Iterable[str]) -> None:
-        """Looks up in the data plane what became of values that failed."""
-        owners: dict[str, tuple[Descriptor, list[str]]] = {}
-        for key in keys:
-            node = self._graph.nodes.get(key)
-            if node is not None and node.descriptor is not None:
-                owners.setdefault(node.descriptor.name, (node.descriptor, []))[1].append(key)
-        for descriptor, failed in owners.values():
-            try:
-                found = await descriptor.retrieve()
-            except Exception as error:
-                log.warning("%s: cannot look up what failed: %s", descriptor.name, error)
-                continue
-            for key in failed:
-                self._graph.observe(key, found.get(key))
-
-    async def _after_failures(self, failed: Mapping[str, str]) -> None:
-        if not failed:
-            return
-        await self._refresh(failed)
-        now = self._clock()
+    async def _settle(self, run: Waves, record: Transaction, *, is_revert: bool = False) -> dict[str, str]:
+        """Looks up what failed, does what follows from it, and schedules the retries; returns what stays failed."""
+        failed = dict(run.failed)
+        news = failed
+        while news:
+            touched = await read(self._graph, news)
+            mended = [key for key in news if self._is_as_wanted(key)]
+            for key in mended:
+                failed.pop(key, None)
+                if (node := self._graph.nodes.get(key)) is not None:
+                    touched += node.derived
+            again = await execute(self._graph, [*mended, *touched], record, failed=failed, is_revert=is_revert)
+            news = {key: error for key, error in again.failed.items() if key not in failed}
+            failed.update(news)
         for key in failed:
-            node = self._graph.nodes.get(key)
-            if node is None:
-                continue
-            node.attempts += 1
-            if node.retriable and node.attempts <= self._retry.attempts:
-                node.state = ValueState.RETRYING
-                self._due[key] = now + self._retry.delay_of(node.attempts)
-        self._wake.set()
+            if key in self._graph.nodes:
+                self._retries.schedule(self._graph.touch(key))
+        return failed
 
-    def _end(self, record: Transaction, errors: Mapping[str, str], executed: int, *, reverted: bool = False) -> Result:
-        record.errors = by_key(errors)
-        self.history.end(record)
-        return Result(record.seq_num, record.errors, executed, reverted)
+    def _is_as_wanted(self, key: str) -> bool:
+        node = self._graph.nodes.get(key)
+        return node is None or node.is_right
+
+    async def _resync(self, desired: Mapping[str, Any], record: Transaction, *, refresh: bool) -> Result:
+        nodes = self._graph.nodes
+        problems: dict[str, str] = {}
+        touched: dict[str, None] = {}
+        if refresh:
+            problems, found = await read_all(self._graph)
+            touched.update(dict.fromkeys(found))
+        changes: dict[str, Any | None] = {
+            key: value
+            for key, value in desired.items()
+            if (node := nodes.get(key)) is None or node.base or not (node.desired is value or node.desired == value)
+        }
+        for key, node in nodes.items():
+            if node.desired is not None and not node.base and key not in desired:
+                changes[key] = None
+        record.values = dict(changes)
+        touched.update(self._want(changes))
+        for key, node in nodes.items():
+            if not node.is_right or node.state is not ValueState.CONFIGURED:
+                touched[key] = None
+                if node.attempts:
+                    self._graph.touch(key).attempts = 0
+        record.errors = problems
+        failed = await self._settle(await execute(self._graph, touched, record), record)
+        record.errors = {**problems, **failed}
+        return _result(record)
+
+
+def _result(record: Transaction) -> Result:
+    return Result(record.seq, dict(sorted(record.errors.items())), record.operations, record.reverted)

@@ -5,17 +5,27 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from prometheus_client import Counter, Gauge, Histogram
+
+from contivpp.scheduler import metrics
+from contivpp.scheduler.api import Descriptor
 from contivpp.scheduler.graph import Graph, Node
 from contivpp.scheduler.state import ValueState
 
 VIEWS = ("SB", "NB", "cached")
 
 
-def status(graph: Graph, prefix: str) -> list[dict[str, Any]]:
-    """Base values below `prefix`, sorted by key, with their derived values."""
+def status(graph: Graph, prefix: str, *, key: str = "", descriptor: str = "") -> list[dict[str, Any]]:
+    """Base values below `prefix`, sorted by key, with their derived values; or only of a key, or a descriptor.
+
+    Raises:
+        ValueError: there is no such descriptor.
+    """
+    if descriptor:
+        _owners(graph, descriptor)
     result: list[dict[str, Any]] = []
-    for node in graph.below(prefix):
-        if node.base:
+    for node in graph.below(prefix) if not key else filter(None, [graph.nodes.get(key)]):
+        if node.base or (descriptor and (node.descriptor is None or node.descriptor.name != descriptor)):
             continue
         entry: dict[str, Any] = {"value": _status_of(graph, node)}
         derived = [graph.nodes[key] for key in node.derived if key in graph.nodes]
@@ -43,10 +53,7 @@ async def dump(graph: Graph, view: str, prefix: str, descriptor: str) -> list[di
     if view not in VIEWS:
         message = f"view={view}: there are only {', '.join(VIEWS)}"
         raise ValueError(message)
-    owners = [one for one in graph.descriptors if descriptor in ("", one.name)]
-    if not owners:
-        message = f"descriptor={descriptor}: there are only {', '.join(index(graph)['Descriptors'])}"
-        raise ValueError(message)
+    owners = _owners(graph, descriptor)
     if view == "SB":
         found = await asyncio.gather(*(owner.retrieve() for owner in owners))
         return [
@@ -75,6 +82,34 @@ async def dump(graph: Graph, view: str, prefix: str, descriptor: str) -> list[di
     return result
 
 
+def stats() -> dict[str, Any]:
+    """What was counted since the start of the process."""
+    return {
+        "Transactions": _samples(metrics.TRANSACTIONS),
+        "Operations": _samples(metrics.OPERATIONS),
+        "Retries": sum(_samples(metrics.RETRIES).values()),
+        "CommitSeconds": _samples(metrics.COMMIT_SECONDS, "_sum"),
+        "Values": _samples(metrics.VALUES, ""),
+    }
+
+
+def _samples(metric: Counter | Gauge | Histogram, ending: str = "_total") -> dict[str, float]:
+    return {
+        " ".join(sample.labels.values()): sample.value
+        for family in metric.collect()
+        for sample in family.samples
+        if (sample.name.endswith(ending) if ending else True)
+    }
+
+
+def _owners(graph: Graph, descriptor: str) -> list[Descriptor]:
+    owners = [one for one in graph.descriptors if descriptor in ("", one.name)]
+    if not owners:
+        message = f"descriptor={descriptor}: there are only {', '.join(index(graph)['Descriptors'])}"
+        raise ValueError(message)
+    return owners
+
+
 def _status_of(graph: Graph, node: Node) -> dict[str, Any]:
     entry: dict[str, Any] = {"key": node.key, "state": str(node.state)}
     if node.error:
@@ -82,5 +117,5 @@ def _status_of(graph: Graph, node: Node) -> dict[str, Any]:
     if node.last_operation:
         entry["last_operation"] = node.last_operation
     if node.state is ValueState.PENDING:
-        entry["details"] = [need.label for need in graph.unmet(node.desired_needs)]
+        entry["details"] = graph.missing(node)
     return entry

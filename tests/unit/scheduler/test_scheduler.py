@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
-from contivpp.scheduler.scheduler import Retry, Scheduler
+from contivpp.scheduler.retries import Retry
+from contivpp.scheduler.scheduler import Scheduler
 from contivpp.scheduler.state import ValueState
 from tests.unit.scheduler.plane import Plane, Thing
 
