@@ -77,7 +77,7 @@ class ClusterFollower:
         store: Follower,
         mirror: Mirror,
         *,
-        node_name: str = "",
+        node_name: str,
         push: Callable[[Event], Awaitable[None]],
         local_delay: float,
         connected: Callable[[str], None],

@@ -16,6 +16,11 @@ from contivpp.agent.connectivity.pods import LocalPodsFeature
 from contivpp.agent.controller import Controller
 from contivpp.agent.desired import Desired
 from contivpp.agent.events import HealingWanted, HostChanged
+from contivpp.agent.external.config import ExternalConfig
+from contivpp.agent.external.report import ExternalApi, Reporter
+from contivpp.agent.external.server import ConfigServer
+from contivpp.agent.external.sparing import SparingScheduler
+from contivpp.agent.external.values import Catalogue
 from contivpp.agent.feature import Feature
 from contivpp.agent.identity import NodeIdentity
 from contivpp.agent.pods.network import ControlledPodNetwork
@@ -30,7 +35,6 @@ from contivpp.daemon.http import Health, Server
 from contivpp.dataplane.linux.plane import LinuxDataplane
 from contivpp.model.controller_config import seconds
 from contivpp.scheduler.retries import Retry
-from contivpp.scheduler.scheduler import Scheduler
 from contivpp.store.client import Store
 from contivpp.store.mirror import Mirror
 
@@ -67,7 +71,7 @@ async def run(settings: Settings) -> int:
 async def _run(settings: Settings, health: Health, mirror: Mirror, plane: LinuxDataplane, store: Store) -> int:
     tuning = settings.controller
     renderer = LinuxConnectivity(mtu=settings.config.mtu_size)
-    scheduler = Scheduler(
+    scheduler = SparingScheduler(
         plane.descriptors(),
         retry=Retry(
             delay=seconds(tuning.delay_retry), attempts=tuning.max_retry_attempts if tuning.enable_retry else 0
@@ -75,11 +79,15 @@ async def _run(settings: Settings, health: Health, mirror: Mirror, plane: LinuxD
     )
     registry = PodRegistry(mirror.kept("pods"), mtu_of=lambda view: renderer.mtu(view.own))
     identity = NodeIdentity(store)
+    external = ExternalConfig(
+        Catalogue(plane.value_types(), plane.check), mirror.kept("external"), node_name=settings.node_name
+    )
     view = View(settings.config, settings.config.plan, OwnNode(settings.node_name))
     registry.load(view)
+    desired = scheduler.wants = Desired(features_of(renderer), external)
     controller = Controller(
         view=view,
-        desired=Desired(features_of(renderer)),
+        desired=desired,
         scheduler=scheduler,
         pods=registry,
         publish=identity.want,
@@ -96,15 +104,27 @@ async def _run(settings: Settings, health: Health, mirror: Mirror, plane: LinuxD
         etcd_away = reason
 
     follower = ClusterFollower(
-        store, mirror, push=controller.push, local_delay=seconds(tuning.delay_local_resync), connected=connected
+        store,
+        mirror,
+        node_name=settings.node_name,
+        push=controller.push,
+        local_delay=seconds(tuning.delay_local_resync),
+        connected=connected,
     )
     pods = ControlledPodNetwork(controller)
     cni = CniServer(pods, settings.cni_socket)
     await cni.start()
+    reporter = Reporter(
+        desired, scheduler, waiting=lambda: "" if controller.ready.is_set() else controller.why_not_ready()
+    )
+    config = ConfigServer(settings.config_socket, reporter, push=controller.push)
+    await config.start()
     health.set("agent", controller.why_not_ready())
+    routes = [*_routes(controller, plane), *ExternalApi(reporter).routes()]
     roots = {
         "cni": cni.run(),
-        "http": Server(settings.http, health=health, routes=_routes(controller, plane)).run(),
+        "external-config": config.run(),
+        "http": Server(settings.http, health=health, routes=routes).run(),
         "scheduler": scheduler.run(),
         "controller": controller.run(),
         "identity": identity.run(),

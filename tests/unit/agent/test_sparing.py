@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from contivpp.agent.external.sparing import SparingScheduler
-from contivpp.scheduler.scheduler import Retry
+from contivpp.scheduler.retries import Retry
 from contivpp.scheduler.state import ValueState
 from tests.unit.scheduler.plane import Plane, Thing
 
