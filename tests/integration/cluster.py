@@ -106,6 +106,12 @@ class TestNode:
         except urllib.error.HTTPError as error:
             return json.loads(error.read())
 
+    def post(self, path: str) -> None:
+        """Asks the agent's REST interface to do something."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/{path}", method="POST")
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            assert answer.status == 200
+
     def kill(self, number: signal.Signals = signal.SIGKILL) -> int:
         """Ends the agent; returns its exit code."""
         if self._agent is None:

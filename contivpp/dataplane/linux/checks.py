@@ -33,6 +33,7 @@ _UINT32: Final = (1 << 32) - 1
 _VNI: Final = (1 << 24) - 1
 _PORT: Final = (1 << 16) - 1
 _MTU: Final = (68, 65535)
+_ETHERNET_MTU: Final = 1500
 
 
 def checked(value: Any) -> Any:
@@ -135,7 +136,11 @@ def _vxlan(link: Vxlan) -> Vxlan:
     if link.parent:
         message = f"field parent: {link.parent} cannot be asked for: leave it out, the routes decide"
         raise ValueError(message)
-    return dataclasses.replace(link, local=_address("local", link.local), mac=_mac("mac", link.mac), mtu=_mtu(link.mtu))
+    if not link.mtu:
+        message = "field mtu is missing: write what the underlay leaves, such as 1450"
+        raise ValueError(message)
+    _range("mtu", link.mtu, *_MTU)
+    return dataclasses.replace(link, local=_address("local", link.local), mac=_mac("mac", link.mac))
 
 
 # ---- fields
@@ -214,6 +219,7 @@ def _range(field: str, number: int, first: int, last: int) -> None:
 
 
 def _mtu(mtu: int) -> int:
+    """The MTU of a pair, 0 for Ethernet's: so it is read back."""
     if mtu:
         _range("mtu", mtu, *_MTU)
-    return mtu
+    return 0 if mtu == _ETHERNET_MTU else mtu

@@ -117,6 +117,71 @@ async def test_programs_configure_over_grpc_and_a_killed_agent_keeps_it_without_
     assert told(one) == {}
 
 
+async def test_every_kind_of_value_reads_back_as_it_was_asked_for(cluster: TestCluster) -> None:
+    [one] = await cluster.up(1)
+    pod = cluster.pod("a")
+    mac = "02:00:00:00:0A:0"
+    wanted = {
+        "linux/link/pair": {
+            **{"name": "pair", "host_name": "pair0", "peer_name": "pair1", "netns": pod.netns, "mtu": 1300},
+            **{"mac": f"{mac}1", "peer_mac": f"{mac}2"},
+        },
+        "linux/link/tunnel": {
+            **{"name": "tunnel", "host_name": "tunnel0", "vni": 77, "local": one.address, "port": 4790},
+            **{"mac": f"{mac}3", "mtu": 1450},
+        },
+        "linux/address/pair/10.93.0.1/24": {"link": "pair", "address": "10.93.0.1/24"},
+        "linux/address/pair@pod/10.93.0.2/24": {"link": "pair@pod", "address": "10.93.0.2/24"},
+        "linux/address/lo/10.92.0.1/32": {"link": "lo", "address": "10.92.0.1/32"},
+        "linux/address/pair/fd93::1/64": {"link": "pair", "address": "fd93::1/64"},
+        ROUTE: {"to": "10.99.0.0/16", "link": "pair", "via": "10.93.0.2", "source": "10.92.0.1", "metric": 0},
+        "linux/route/node/254/10.98.0.0/16/5": {"to": "10.98.0.0/16", "link": "tunnel", "metric": 5},
+        "linux/route/pair@pod/254/0.0.0.0/0/0": {"to": "0.0.0.0/0", "link": "pair@pod", "via": "10.93.0.1"},
+        "linux/route/node/1000/fd99::/16/0": {"to": "fd99::/16", "link": "pair", "via": "fd93::2", "table": 1000},
+        "linux/route/node/254/fd98::/16/0": {"to": "fd98::/16", "link": "pair"},
+        "linux/neighbour/pair/10.93.0.9": {"link": "pair", "address": "10.93.0.9", "mac": f"{mac}4"},
+        "linux/fdb/tunnel/02:00:00:00:0a:05": {
+            **{"link": "tunnel", "mac": "02:00:00:00:0a:05", "destination": "10.201.0.9"}
+        },
+        "linux/rule/7000/10.93.0.0/24/all": {"priority": 7000, "source": "10.93.0.0/24", "table": 1000},
+        "linux/rule/7001/all/fd99::/16": {"priority": 7001, "destination": "fd99::/16", "table": 1000},
+        "linux/sysctl/net.ipv4.tcp_rmem": {"name": "net.ipv4.tcp_rmem", "value": "4096 131072 6000000"},
+        "linux/sysctl/net.ipv4.conf.pair0.rp_filter": {"name": "net.ipv4.conf.pair0.rp_filter", "value": "2"},
+    }
+    call(one, "Replace", items("all", wanted))
+    eventually(lambda: {item["state"] for item in told(one)["all"].values()} == {"CONFIGURED"})
+    assert pod.ping("10.92.0.1")
+    before = one.get("scheduler/txn-history")[-1]["SeqNum"]
+    one.post("scheduler/downstream-resync")
+    eventually(lambda: one.get("scheduler/txn-history")[-1]["SeqNum"] > before)
+    last = one.get("scheduler/txn-history")[-1]
+    assert (last.get("Executed") or [], last.get("Errors") or {}) == ([], {}), one.log()
+    assert call(one, "Replace", items("all", {})) == {}
+    assert told(one) == {}
+    assert "pair0" not in ip("-br", "link", netns=one.netns)
+    assert "10.92.0.1" not in ip("addr", netns=one.netns)
+    gone = one.get("scheduler/txn-history")[-1]["SeqNum"]
+    one.post("scheduler/downstream-resync")
+    eventually(lambda: one.get("scheduler/txn-history")[-1]["SeqNum"] > gone)
+    assert (one.get("scheduler/txn-history")[-1].get("Executed") or []) == []
+
+
+async def test_what_is_said_before_the_agent_knows_the_cluster_is_kept_and_applied_once_it_does(
+    cluster: TestCluster,
+) -> None:
+    cluster.etcd.stop()
+    one = cluster.node(1)
+    one.start()
+    eventually(one.socket.with_name("config.sock").exists)
+    [(state, error)] = call(one, "Update", items("me", {ROUTE: BLACKHOLE})).values()
+    assert state == "NONEXISTENT"
+    assert error.startswith("kept, and not applied yet: ")
+    one.kill()
+    cluster.etcd.start()
+    await cluster.up(1)
+    assert route(one).startswith("blackhole")
+
+
 async def test_several_sources_and_the_agent_share_a_key(cluster: TestCluster) -> None:
     cluster.contiv_conf = "mtuSize: 1400"
     [one] = await cluster.up(1)

@@ -213,7 +213,7 @@ def test_an_item_that_does_not_fit_leaves_the_value_as_it_is_without_it() -> Non
 
 
 def test_of_types_that_share_a_prefix_the_one_counts_that_the_agent_has() -> None:
-    tunnel = Vxlan("t", "t", 7, "10.0.0.1", 4789, "02:00:00:00:00:01")
+    tunnel = Vxlan("t", "t", 7, "10.0.0.1", 4789, "02:00:00:00:00:01", 1450)
     mtu = item({"mtu": 1400}, key="linux/link/t", catalogue=KERNEL)
     assert len(mtu.partials) == 2
     assert merge(KERNEL, tunnel.key, tunnel, [mtu]).value.mtu == 1400
@@ -238,7 +238,7 @@ class Kept:
     def update(self, changes: Mapping[str, bytes | None]) -> None:
         for key, value in changes.items():
             if value is None:
-                del self.rows[key]
+                self.rows.pop(key, None)
             else:
                 self.rows[key] = value
 
@@ -286,6 +286,8 @@ def test_what_is_kept_and_not_understood_any_more_is_refused_and_comes_back() ->
     assert "the data plane has no values under this key; it has nothing" in without.refusal("one", ROUTE)
     assert ROUTE not in without
     assert ROUTE in ExternalConfig(KERNEL, kept)
+    assert without.take(ExternalConfigChanged("one", {}, whole=True)) == []
+    assert ROUTE not in ExternalConfig(KERNEL, kept)
 
 
 # ---- history does not matter

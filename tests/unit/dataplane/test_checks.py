@@ -29,7 +29,7 @@ from contivpp.model.config import ContivConfig
 from contivpp.model.keys import PodID
 
 VETH = Veth("x", "x", "eth0", "/run/netns/a", "02:00:00:00:00:01", "02:00:00:00:00:02")
-VXLAN = Vxlan("t", "t", 7, "10.0.0.1", 4789, "02:00:00:00:00:01")
+VXLAN = Vxlan("t", "t", 7, "10.0.0.1", 4789, "02:00:00:00:00:01", 1450)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,7 @@ VXLAN = Vxlan("t", "t", 7, "10.0.0.1", 4789, "02:00:00:00:00:01")
         (dataclasses.replace(VETH, mtu=10), "field mtu: 10 is not between 68 and 65535"),
         (dataclasses.replace(VXLAN, vni=0), "field vni"),
         (dataclasses.replace(VXLAN, port=65536), "field port"),
+        (dataclasses.replace(VXLAN, mtu=0), "field mtu is missing"),
         (dataclasses.replace(VXLAN, parent="eth0"), "field parent"),
         (LinkEnd("x"), "LinkEnd cannot be asked for"),
     ],
@@ -85,6 +86,7 @@ def test_what_the_kernel_would_not_take_is_refused_with_the_field_and_the_remedy
         (Neighbour("x", "10.9.0.1", "02:00:00:00:00:AA"), Neighbour("x", "10.9.0.1", "02:00:00:00:00:aa")),
         (Sysctl("net.ipv4.tcp_rmem", " 1 2  3 "), Sysctl("net.ipv4.tcp_rmem", "1\t2\t3")),
         (VETH, VETH),
+        (dataclasses.replace(VETH, mtu=1500), VETH),
         (VXLAN, VXLAN),
     ],
 )
