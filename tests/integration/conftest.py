@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -127,9 +128,10 @@ class Etcd:
         self._end(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Stops it from answering."""
+        """Stops it from answering; all its threads have stopped when this returns."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
 
     def thaw(self) -> None:
         """Lets it answer again."""
