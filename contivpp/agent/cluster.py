@@ -16,6 +16,7 @@ from prometheus_client import Counter, Gauge
 
 from contivpp.agent.events import ClusterChanged, ClusterRead, Event, ExternalConfigChanged
 from contivpp.agent.external.config import ETCD_SOURCE
+from contivpp.agent.sharing import Sharing
 from contivpp.model import keys
 from contivpp.model.codec import DecodeError
 from contivpp.store.mirror import Mirror
@@ -59,13 +60,13 @@ def external_items(items: Iterable[tuple[str, V]], prefix: str) -> dict[str, V]:
     return {key[len(prefix) :]: value for key, value in items if key.startswith(prefix)}
 
 
-def decode_all(items: Iterable[tuple[str, bytes]]) -> dict[str, dict[str, Any]]:
+def decode_all(items: Iterable[tuple[str, bytes]], sharing: Sharing) -> dict[str, dict[str, Any]]:
     """Every readable record by kind and ID."""
     records: dict[str, dict[str, Any]] = {}
     for key, value in items:
         if (decoded := decode_record(key, value)) is not None:
             kind, record_id, record = decoded
-            records.setdefault(kind, {})[record_id] = record
+            records.setdefault(kind, {})[record_id] = sharing.record(record)
     return records
 
 
@@ -99,6 +100,7 @@ class ClusterFollower:
         self._local_delay = local_delay
         self._connected = connected
         self._heard = asyncio.Event()
+        self._sharing = Sharing()
 
     async def run(self) -> None:
         """Follows for ever."""
@@ -106,6 +108,7 @@ class ClusterFollower:
         try:
             async for update in self._store.follow((*PREFIXES, self._external)):
                 await self.take(update)
+                del update  # the whole state, perhaps, and the next one may be long in coming
         finally:
             fallback.cancel()
 
@@ -128,7 +131,7 @@ class ClusterFollower:
                     if known is None:
                         continue
                     record = None if change.value is None else decode_record(change.key, change.value)
-                    decoded.append((*known, record[2] if record else None))
+                    decoded.append((*known, self._sharing.record(record[2]) if record else None))
                 if decoded:
                     await self._push(ClusterChanged(tuple(decoded), revision))
                 if external := external_items(((one.key, one.value) for one in changes), self._external):
@@ -156,4 +159,4 @@ class ClusterFollower:
 
     def _read(self, snapshot: Snapshot, source: str) -> ClusterRead:
         items = [(item.key, item.value) for item in snapshot.items.values()]
-        return ClusterRead(decode_all(items), source, external_items(items, self._external))
+        return ClusterRead(decode_all(items, self._sharing), source, external_items(items, self._external))

@@ -50,7 +50,10 @@ async def follow(store: Store, prefixes: Sequence[str]) -> AsyncIterator[Update]
                 snapshot = await store.snapshot(prefixes)
                 watch.start_at(snapshot)
                 away = False
-                yield Synced(snapshot)
+                synced = Synced(snapshot)
+                del snapshot  # it may be large, and the watch is long
+                yield synced
+                del synced
             async for update in watch.run(say_when_open=away):
                 away, delay = False, FIRST_DELAY
                 yield update
@@ -102,8 +105,9 @@ class _Watch:
                     self.revision = changes.revision
                     self._remember(changes)
                     yield changes
-                if not response.events:
-                    self.revision = max(self.revision, response.header.revision)
+                # What lies between the prefixes counts as seen, or compaction would overtake a quiet follower.
+                last = response.events[-1].kv.mod_revision if response.events else response.header.revision
+                self.revision = max(self.revision, last)
             connection.give_up(endpoint)
             raise StoreUnavailable(f"etcd at {endpoint.address}: closed the watch")
         except TimeoutError:
