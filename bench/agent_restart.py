@@ -58,7 +58,7 @@ def restart(node: TestNode) -> float:
 def operations(node: TestNode) -> int:
     """What the first transaction of the agent did."""
     [first, *_] = node.get("scheduler/txn-history?seq-num=0")
-    return len(first.get("Executed") or ())
+    return len(first["executed"])
 
 
 def main() -> None:

@@ -90,7 +90,7 @@ class ClusterFollower:
             mirror: where the state is kept for a start without etcd.
             node_name: whose external configuration to follow.
             push: gives an event to the controller.
-            local_delay: seconds to wait for etcd before the mirror is used.
+            local_delay: seconds to wait for an etcd that is away before the mirror is used.
             connected: told "" when etcd answers and the reason when it does not.
         """
         self._store = store
@@ -100,6 +100,7 @@ class ClusterFollower:
         self._local_delay = local_delay
         self._connected = connected
         self._heard = asyncio.Event()
+        self._away = asyncio.Event()
         self._sharing = Sharing()
 
     async def run(self) -> None:
@@ -138,6 +139,7 @@ class ClusterFollower:
                     await self._push(ExternalConfigChanged(ETCD_SOURCE, external))
             case Disconnected(reason=reason):
                 CONNECTED.set(0)
+                self._away.set()
                 self._connected(reason)
 
     def _online(self, revision: int) -> None:
@@ -147,6 +149,7 @@ class ClusterFollower:
 
     async def _start_from_mirror(self) -> None:
         await asyncio.sleep(self._local_delay)
+        await self._away.wait()  # an etcd that answers is waited for, however long it takes to read all of it
         if self._heard.is_set():
             return
         snapshot = self._mirror.load()

@@ -42,21 +42,25 @@ async def follow(store: Store, prefixes: Sequence[str]) -> AsyncIterator[Update]
         StoreError: etcd refuses for a reason that does not pass by itself.
     """
     watch = _Watch(store, prefixes)
+    synced: Synced | None = None
     away = False
     delay = FIRST_DELAY
     while True:
         try:
             if not watch.revision:
-                snapshot = await store.snapshot(prefixes)
-                watch.start_at(snapshot)
-                away = False
-                synced = Synced(snapshot)
-                del snapshot  # it may be large, and the watch is long
-                yield synced
-                del synced
-            async for update in watch.run(say_when_open=away):
+                synced = Synced(await store.snapshot(prefixes))
+                watch.start_at(synced.snapshot)
+            # The state is told once the watch is open: whoever takes it may be busy with it for seconds.
+            async for update in watch.run():
+                if isinstance(update, _Opened):
+                    if synced is not None:
+                        yield synced
+                        synced = None  # it may be large, and the watch is long
+                    elif away:
+                        yield Changes(watch.revision, ())
+                else:
+                    yield update
                 away, delay = False, FIRST_DELAY
-                yield update
         except RevisionGone as gone:
             log.warning("reading everything anew: %s", gone)
             watch.revision = 0
@@ -66,6 +70,10 @@ async def follow(store: Store, prefixes: Sequence[str]) -> AsyncIterator[Update]
                 yield Disconnected(str(error))
             await asyncio.sleep(delay)
             delay = min(delay * 2, store.connection.config.reconnect_interval)
+
+
+class _Opened:
+    """The watch is open, on an etcd whose history is the one that was seen."""
 
 
 class _Watch:
@@ -87,7 +95,7 @@ class _Watch:
         newest = heapq.nlargest(REMEMBERED, snapshot.items.values(), key=lambda item: item.mod_revision)
         self._last = {item.key: (item.mod_revision, item.value) for item in reversed(newest)}
 
-    async def run(self, *, say_when_open: bool) -> AsyncIterator[Update]:
+    async def run(self) -> AsyncIterator[_Opened | Changes]:
         connection = self._store.connection
         endpoint = connection.current
         call = endpoint.stubs["watch"].Watch(metadata=(("hasleader", "true"),))
@@ -97,8 +105,7 @@ class _Watch:
                 opened = await self._open(call)
             self._check(opened, endpoint)
             await self._compare(endpoint)
-            if say_when_open:
-                yield Changes(self.revision, ())
+            yield _Opened()
             while (response := await call.read()) is not grpc.aio.EOF:
                 self._check(response, endpoint)
                 for changes in self._changes(response):
