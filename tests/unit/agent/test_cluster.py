@@ -29,7 +29,9 @@ class World:
         self.updates: asyncio.Queue[Update] = asyncio.Queue()
         self.told: asyncio.Queue[Event] = asyncio.Queue()
         self.away: list[str] = []
-        self._follower = ClusterFollower(self, mirror, push=self.told.put, local_delay=0, connected=self.away.append)
+        self._follower = ClusterFollower(
+            self, mirror, node_name="node1", push=self.told.put, local_delay=0, connected=self.away.append
+        )
         self.task = asyncio.create_task(self._follower.run())
 
     async def follow(self, prefixes: Iterable[str]) -> AsyncIterator[Update]:
