@@ -137,7 +137,7 @@ class ExternalConfig:
         changed = {key: item for key, item in accepted.items() if item != self.item(source, key)}
         withdrawn = {key: None for key, item in accepted.items() if item is None}  # some may be kept and not understood
         if self._kept is not None and (rows := {**changed, **withdrawn}):
-            self._kept.update({f"{source}/{key}": item and item.raw for key, item in rows.items()})
+            self._kept.update({f"{source}/{key}": None if item is None else item.raw for key, item in rows.items()})
         for key, item in changed.items():
             self._put(source, key, item)
         ITEMS.labels(source).set(len(self._known.get(source, ())))
