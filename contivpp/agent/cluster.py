@@ -19,6 +19,7 @@ from contivpp.agent.external.config import ETCD_SOURCE
 from contivpp.agent.sharing import Sharing
 from contivpp.model import keys
 from contivpp.model.codec import DecodeError
+from contivpp.model.nodeconfig import Unreadable
 from contivpp.store.mirror import Mirror
 from contivpp.store.types import Changes, Disconnected, Snapshot, Synced
 
@@ -42,7 +43,10 @@ class Follower(Protocol):
 
 
 def decode_record(key: str, value: bytes) -> tuple[str, str, Any] | None:
-    """The kind, ID and record of an etcd item; None for what this agent does not know or cannot read."""
+    """The kind, ID and record of an etcd item; None for what this agent does not know or cannot read.
+
+    A node's configuration that cannot be read is no deletion: the last good one stays.
+    """
     known = keys.parse_record_key(key)
     if known is None:
         return None
@@ -52,7 +56,7 @@ def decode_record(key: str, value: bytes) -> tuple[str, str, Any] | None:
     except DecodeError as error:
         UNDECODABLE.labels(kind).inc()
         log.warning("skipped a record that does not decode: %s", error)
-        return None
+        return (kind, record_id, Unreadable(error.problem)) if kind == "nodeconfig" else None
 
 
 def external_items(items: Iterable[tuple[str, V]], prefix: str) -> dict[str, V]:

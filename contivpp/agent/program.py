@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
 
@@ -15,32 +14,36 @@ from contivpp.agent.connectivity.nodes import OwnNodeFeature, RemoteNodesFeature
 from contivpp.agent.connectivity.pods import LocalPodsFeature
 from contivpp.agent.controller import Controller
 from contivpp.agent.desired import Desired
-from contivpp.agent.events import HealingWanted, HostChanged
+from contivpp.agent.etcd_probe import EtcdProbe
+from contivpp.agent.event_history import EventHistory
+from contivpp.agent.events import DownstreamResyncWanted, HostChanged
 from contivpp.agent.external.config import ExternalConfig
 from contivpp.agent.external.report import ExternalApi, Reporter
 from contivpp.agent.external.server import ConfigServer
 from contivpp.agent.external.sparing import SparingScheduler
 from contivpp.agent.external.values import Catalogue
 from contivpp.agent.feature import Feature
+from contivpp.agent.healing import HealingConfig
 from contivpp.agent.identity import NodeIdentity
+from contivpp.agent.node_config import NodeConfigSource
 from contivpp.agent.pods.network import ControlledPodNetwork
 from contivpp.agent.pods.registry import PodRegistry
+from contivpp.agent.recorder import Recorder
 from contivpp.agent.rest import NodeApi
 from contivpp.agent.rest_controller import ControllerApi
 from contivpp.agent.rest_scheduler import SchedulerApi
 from contivpp.agent.settings import Settings
+from contivpp.agent.startup import Startup
 from contivpp.agent.view import OwnNode, View
 from contivpp.daemon import tasks
 from contivpp.daemon.http import Health, Server
 from contivpp.dataplane.linux.plane import LinuxDataplane
-from contivpp.model.controller_config import seconds
+from contivpp.model.controller_config import ControllerConfig, seconds
 from contivpp.scheduler.retries import Retry
 from contivpp.store.client import Store
 from contivpp.store.mirror import Mirror
 
 log = logging.getLogger(__name__)
-
-_READINESS_PERIOD = 0.5
 
 
 def features_of(renderer: LinuxConnectivity) -> Sequence[Feature]:
@@ -56,27 +59,21 @@ async def run(settings: Settings) -> int:
     """
     for sentence in settings.config.without_effect():
         log.info("%s", sentence)
-    health = Health()
     mirror = Mirror(settings.state_dir / "agent.db")
     plane = LinuxDataplane(settings.state_dir, netns=settings.netns)
     await plane.start()
     try:
         async with await Store.open(settings.etcd) as store:
-            return await _run(settings, health, mirror, plane, store)
+            return await _run(settings, mirror, plane, store)
     finally:
         await plane.close()
         mirror.close()
 
 
-async def _run(settings: Settings, health: Health, mirror: Mirror, plane: LinuxDataplane, store: Store) -> int:
+async def _run(settings: Settings, mirror: Mirror, plane: LinuxDataplane, store: Store) -> int:
     tuning = settings.controller
     renderer = LinuxConnectivity(mtu=settings.config.mtu_size)
-    scheduler = SparingScheduler(
-        plane.descriptors(),
-        retry=Retry(
-            delay=seconds(tuning.delay_retry), attempts=tuning.max_retry_attempts if tuning.enable_retry else 0
-        ),
-    )
+    scheduler = SparingScheduler(plane.descriptors(), retry=_retry(tuning))
     registry = PodRegistry(mirror.kept("pods"), mtu_of=lambda view: renderer.mtu(view.own))
     identity = NodeIdentity(store)
     external = ExternalConfig(
@@ -84,15 +81,32 @@ async def _run(settings: Settings, health: Health, mirror: Mirror, plane: LinuxD
     )
     view = View(settings.config, settings.config.plan, OwnNode(settings.node_name))
     registry.load(view)
-    desired = scheduler.wants = Desired(features_of(renderer), external)
+    recorder = Recorder(features_of(renderer))
+    desired = scheduler.wants = Desired(recorder.features, external)
     controller = Controller(
         view=view,
         desired=desired,
         scheduler=scheduler,
         pods=registry,
+        node_config=NodeConfigSource(settings.config, settings.node_name, mirror.kept("nodeconfig")),
         publish=identity.want,
-        healing_delay=seconds(tuning.delay_after_error_healing),
+        recorder=recorder,
+        history=EventHistory(
+            recording=tuning.record_event_history,
+            age_limit=tuning.event_history_age_limit,
+            init_period=tuning.permanently_recorded_init_period,
+        ),
+        healing=HealingConfig(
+            delay=seconds(tuning.delay_after_error_healing),
+            period=seconds(tuning.periodic_healing_interval) if tuning.enable_periodic_healing else 0,
+        ),
+        verify=tuning.enable_verification,
     )
+    startup = Startup(controller, seconds(tuning.startup_resync_deadline))
+    health = Health()
+    health.ask("agent", controller.why_not_ready)
+    health.ask("data plane", lambda: controller.healing.problem)
+    health.ask_alive("controller", startup.why_not_alive)
     etcd_away = ""
 
     def connected(reason: str) -> None:
@@ -114,12 +128,9 @@ async def _run(settings: Settings, health: Health, mirror: Mirror, plane: LinuxD
     pods = ControlledPodNetwork(controller)
     cni = CniServer(pods, settings.cni_socket)
     await cni.start()
-    reporter = Reporter(
-        desired, scheduler, waiting=lambda: "" if controller.ready.is_set() else controller.why_not_ready()
-    )
+    reporter = Reporter(desired, scheduler, waiting=controller.why_not_ready)
     config = ConfigServer(settings.config_socket, reporter, push=controller.push)
     await config.start()
-    health.set("agent", controller.why_not_ready())
     routes = [*_routes(controller, plane), *ExternalApi(reporter).routes()]
     roots = {
         "cni": cni.run(),
@@ -127,19 +138,27 @@ async def _run(settings: Settings, health: Health, mirror: Mirror, plane: LinuxD
         "http": Server(settings.http, health=health, routes=routes).run(),
         "scheduler": scheduler.run(),
         "controller": controller.run(),
+        "healing": controller.healing.run(),
+        "startup": startup.run(),
         "identity": identity.run(),
         "host": _watch_host(plane, controller),
         "cluster": follower.run(),
-        "readiness": _watch_readiness(controller, health),
+        "etcd-probe": EtcdProbe(store, seconds(tuning.remote_db_probing_interval)).run(),
     }
-    if tuning.enable_periodic_healing:
-        roots["healing"] = _heal_periodically(controller, seconds(tuning.periodic_healing_interval))
     return await tasks.run(roots)
+
+
+def _retry(tuning: ControllerConfig) -> Retry:
+    return Retry(
+        delay=seconds(tuning.delay_retry),
+        attempts=tuning.max_retry_attempts if tuning.enable_retry else 0,
+        exponential=tuning.enable_exp_backoff_retry,
+    )
 
 
 def _routes(controller: Controller, plane: LinuxDataplane) -> list[web.RouteDef]:
     def resync(reason: str) -> Awaitable[None]:
-        return controller.push(HealingWanted(reason))
+        return controller.push(DownstreamResyncWanted(reason))
 
     return [
         *NodeApi(controller, plane).routes(),
@@ -151,17 +170,3 @@ def _routes(controller: Controller, plane: LinuxDataplane) -> list[web.RouteDef]
 async def _watch_host(plane: LinuxDataplane, controller: Controller) -> None:
     async for addresses in plane.watch_host():
         await controller.push(HostChanged(addresses))
-
-
-async def _watch_readiness(controller: Controller, health: Health) -> None:
-    while not controller.ready.is_set():
-        health.set("agent", controller.why_not_ready())
-        await asyncio.sleep(_READINESS_PERIOD)
-    health.set("agent", "")
-    await asyncio.Event().wait()
-
-
-async def _heal_periodically(controller: Controller, period: float) -> None:
-    while True:
-        await asyncio.sleep(period)
-        await controller.push(HealingWanted("the period of healing"))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from aiohttp import web
 
 from contivpp.agent.controller import Controller
-from contivpp.agent.events import HealingWanted
+from contivpp.agent.event_history import as_json, select
+from contivpp.agent.events import ResyncWanted
 from contivpp.daemon.http import json_response
 
 
@@ -26,15 +25,19 @@ class ControllerApi:
         ]
 
     async def event_history(self, request: web.Request) -> web.Response:
-        """The events that were handled last; ?last=N for fewer."""
-        records = list(self._controller.history)
-        if last := request.query.get("last", ""):
-            if not last.isdigit():
-                return json_response({"Error": f"last={last} is not a number"}, status=400)
-            records = records[-int(last) :]
-        return json_response([dataclasses.asdict(record) for record in records])
+        """The events that were handled, oldest first; `event_history.select` says what may be asked for.
+
+        One that is asked for by its number is 404 when it is not recorded, a number that is none is 400.
+        """
+        try:
+            records = select(self._controller.history, request.query)
+        except LookupError as error:
+            return json_response({"Error": str(error)}, status=404)
+        transactions = {one.seq: one for one in self._controller.scheduler.history}
+        shown = [as_json(record, transactions) for record in records]
+        return json_response(shown[0] if "seq-num" in request.query else shown)
 
     async def resync(self, request: web.Request) -> web.Response:
-        """Asks for a comparison with the data plane, and does not wait for it."""
-        await self._controller.push(HealingWanted("a request over REST"))
+        """Asks for everything to be rendered anew and compared with the data plane; does not wait for it."""
+        await self._controller.push(ResyncWanted("a request over REST"))
         return json_response("Resync request was successfully dispatched.")

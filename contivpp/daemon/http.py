@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -16,11 +16,17 @@ from contivpp.daemon.http_config import HttpConfig
 
 
 class Health:
-    """Which parts of a daemon are ready, and why the others are not."""
+    """Which parts of a daemon are ready, and why the others are not; and whether it is alive.
+
+    A daemon that is not ready waits for something, and can say for what. One that is not alive has waited longer
+    than it should: it says so, and whoever looks after it decides.
+    """
 
     def __init__(self) -> None:
-        """Starts with no part; a daemon without parts is ready."""
+        """Starts with no part; a daemon without parts is ready, and alive."""
         self._parts: dict[str, str] = {}
+        self._asked: dict[str, Callable[[], str]] = {}
+        self._alive: dict[str, Callable[[], str]] = {}
         self._started = time.time()
         self._changed = self._started
 
@@ -30,16 +36,36 @@ class Health:
             self._parts[part] = reason
             self._changed = time.time()
 
+    def ask(self, part: str, why_not_ready: Callable[[], str]) -> None:
+        """Whom to ask how a part is, each time that somebody wants to know."""
+        self._asked[part] = why_not_ready
+
+    def ask_alive(self, part: str, why_not_alive: Callable[[], str]) -> None:
+        """Whom to ask whether a part is still alive: "" for yes, else one sentence."""
+        self._alive[part] = why_not_alive
+
     @property
     def ready(self) -> bool:
         """Whether every part is."""
+        self._look()
         return not any(self._parts.values())
 
+    @property
+    def alive(self) -> bool:
+        """Whether every part is."""
+        return not any(ask() for ask in self._alive.values())
+
+    def _look(self) -> None:
+        for part, ask in self._asked.items():
+            self.set(part, ask())
+
     def as_dict(self) -> dict[str, Any]:
-        """The report of the probes; times in seconds since the epoch."""
-        reasons = {part: reason for part, reason in sorted(self._parts.items()) if reason}
+        """The report of the probes; times in seconds since the epoch. States: 0 starting, 1 ready, 2 not alive."""
+        ready = self.ready
+        dead = {part: reason for part, ask in sorted(self._alive.items()) if (reason := ask())}
+        reasons = {**{part: reason for part, reason in sorted(self._parts.items()) if reason}, **dead}
         return {
-            "state": 1 if self.ready else 0,
+            "state": 2 if dead else 1 if ready else 0,
             "start_time": int(self._started),
             "last_change": int(self._changed),
             "last_update": int(time.time()),
@@ -89,7 +115,7 @@ class Server:
             await runner.cleanup()
 
     async def _liveness(self, request: web.Request) -> web.Response:
-        return json_response(self._health.as_dict())
+        return json_response(self._health.as_dict(), status=200 if self._health.alive else 500)
 
     async def _readiness(self, request: web.Request) -> web.Response:
         return json_response(self._health.as_dict(), status=200 if self._health.ready else 503)

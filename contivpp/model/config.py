@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from contivpp.model.addressplan import AddressPlan
 from contivpp.model.config_checks import address_plan, check_options
-from contivpp.model.options import as_options, named, read
+from contivpp.model.options import ConfigError, Problems, as_options, named, read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +130,26 @@ class ContivConfig:
         object.__setattr__(config, "given", reading.given)
         return config
 
+    def with_own_node(self, node: NodeConfig) -> ContivConfig:
+        """This configuration with another entry for this node, whose name it has; the other entries stay.
+
+        Raises:
+            ConfigError: with every mistake in the entry, and what this build cannot do, by the names of its options.
+        """
+        others = tuple(entry for entry in self.node_config if entry.node_name != node.node_name)
+        changed = dataclasses.replace(self, node_config=(*others, node))
+        problems = Problems()
+        check_options(changed, problems)
+        plan = address_plan(changed, problems)
+        mistakes = [*problems.sentences, *changed.unsupported()]
+        if mistakes:
+            place = f"nodeConfig[{len(others)}]."
+            raise ConfigError(node.node_name, [sentence.removeprefix(place) for sentence in mistakes])
+        object.__setattr__(changed, "own_node", node)
+        object.__setattr__(changed, "plan", plan)
+        object.__setattr__(changed, "given", self.given)
+        return changed
+
     def ipam_as_used(self) -> dict[str, Any]:
         """The addressing options by the original's names, with what `contivCIDR` made of them."""
         plan = self.plan
@@ -158,7 +178,6 @@ class ContivConfig:
             "useDX6ForSrv6NodetoNodeTransport": self.use_dx6,
             "stealFirstNIC": self.steal_first_nic,
             "stealInterface": bool(self.steal_interface),
-            "crdNodeConfigurationDisabled": not self.crd_node_configuration_disabled,
             "ipamConfig.useExternalIPAM": ipam.use_external_ipam,
             "ipamConfig.nodeInterconnectDHCP": ipam.node_interconnect_dhcp,
         }

@@ -8,6 +8,7 @@ from contivpp.model.codec import Record, decode
 from contivpp.model.endpoints import Endpoints
 from contivpp.model.namespace import Namespace
 from contivpp.model.node import Node
+from contivpp.model.nodeconfig import NodeConfigRecord
 from contivpp.model.pod import Pod
 from contivpp.model.policy import Policy
 from contivpp.model.service import Service
@@ -19,6 +20,7 @@ GAUGES_KEY: Final = KSR_PREFIX + "status/gauges"
 
 NAMESPACED: Final = ("pod", "policy", "service", "endpoints")
 CLUSTER_SCOPED: Final = ("namespace", "node")
+CUSTOM: Final = ("nodeconfig",)
 
 _TYPES: Final[dict[str, type[Record]]] = {
     "vppnode": VppNode,
@@ -28,6 +30,7 @@ _TYPES: Final[dict[str, type[Record]]] = {
     "policy": Policy,
     "service": Service,
     "endpoints": Endpoints,
+    "nodeconfig": NodeConfigRecord,
 }
 _PREFIXES: Final = {
     "vppnode": KSR_PREFIX + "allocatedIDs/",
@@ -87,7 +90,7 @@ def parse_record_key(key: str) -> tuple[str, str] | None:
     match key[len(KSR_PREFIX) :].split("/"):
         case ["allocatedIDs", node_id] if node_id.isascii() and node_id.isdigit():
             return "vppnode", str(int(node_id))
-        case ["k8s", kind, name] if kind in CLUSTER_SCOPED and name:
+        case ["k8s", kind, name] if kind in (*CLUSTER_SCOPED, *CUSTOM) and name:
             return kind, name
         case ["k8s", kind, name, "namespace", namespace] if kind in NAMESPACED and name and namespace:
             return kind, f"{namespace}/{name}"

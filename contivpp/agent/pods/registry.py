@@ -135,7 +135,7 @@ class PodRegistry:
             address = self.addresses.allocate(sandbox.pod)
         except AddressesExhausted as error:
             done.set_exception(PodError(f"pod {sandbox.pod}: {error}"))
-            return 0, {}
+            return 0, {str(sandbox.pod): str(error)}
         pod = LocalPod(sandbox, str(address))
         view.pods[sandbox.pod] = pod
         change = LocalPodChange(sandbox.pod)
@@ -147,9 +147,9 @@ class PodRegistry:
                 self._release_unneeded(view, sandbox.pod)
             else:
                 view.pods[sandbox.pod] = previous
-            await controller.transact([change], f"revert pod {sandbox.pod}")
+            await controller.take_back([change], f"revert pod {sandbox.pod}")
             done.set_exception(PodError(f"pod {sandbox.pod} could not be connected: {problem}"))
-            return changed, errors
+            return changed, errors or {str(sandbox.pod): problem}
         self._keep(pod)
         done.set_result(self.attachment(view, pod))
         return changed, errors

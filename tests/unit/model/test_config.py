@@ -287,7 +287,6 @@ def test_single_subnets_beside_the_one_block_are_told_to_have_no_effect():
         ("useSRv6ForServices: true", "useSRv6ForServices"),
         ("stealFirstNIC: true", "stealFirstNIC"),
         ("stealInterface: eth1", "stealInterface"),
-        ("crdNodeConfigurationDisabled: false", "crdNodeConfigurationDisabled"),
         ("ipamConfig: {useExternalIPAM: true}", "ipamConfig.useExternalIPAM"),
         ("ipamConfig: {nodeInterconnectDHCP: true}", "ipamConfig.nodeInterconnectDHCP"),
         ("nodeConfig: [{nodeName: a, stealInterface: eth1}]", "nodeConfig[0].stealInterface"),
