@@ -170,6 +170,11 @@ class ExternalConfigChanged(BaseEvent):
     whole: bool = False
     done: asyncio.Future[None] | None = field(default=None, compare=False)
 
+    @property
+    def acts(self) -> bool:
+        """It says what somebody wants, and that is kept at once; only making it real waits for the first resync."""
+        return False
+
     def describe(self) -> str:
         """Who wants it, and which keys."""
         everything = "everything" if self.whole else "some"
