@@ -39,6 +39,7 @@ from contivpp.daemon import tasks
 from contivpp.daemon.http import Health, Server
 from contivpp.dataplane.linux.plane import LinuxDataplane
 from contivpp.model.controller_config import ControllerConfig, seconds
+from contivpp.scheduler.history import Limits
 from contivpp.scheduler.retries import Retry
 from contivpp.store.client import Store
 from contivpp.store.mirror import Mirror
@@ -73,7 +74,7 @@ async def run(settings: Settings) -> int:
 async def _run(settings: Settings, mirror: Mirror, plane: LinuxDataplane, store: Store) -> int:
     tuning = settings.controller
     renderer = LinuxConnectivity(mtu=settings.config.mtu_size)
-    scheduler = SparingScheduler(plane.descriptors(), retry=_retry(tuning))
+    scheduler = SparingScheduler(plane.descriptors(), retry=_retry(tuning), limits=_limits(tuning))
     registry = PodRegistry(mirror.kept("pods"), mtu_of=lambda view: renderer.mtu(view.own))
     identity = NodeIdentity(store)
     external = ExternalConfig(
@@ -154,6 +155,11 @@ def _retry(tuning: ControllerConfig) -> Retry:
         attempts=tuning.max_retry_attempts if tuning.enable_retry else 0,
         exponential=tuning.enable_exp_backoff_retry,
     )
+
+
+def _limits(tuning: ControllerConfig) -> Limits:
+    minute = 60.0
+    return Limits(age=tuning.event_history_age_limit * minute, first=tuning.permanently_recorded_init_period * minute)
 
 
 def _routes(controller: Controller, plane: LinuxDataplane) -> list[web.RouteDef]:
