@@ -118,13 +118,14 @@ class LinkDescriptor:
         )
 
     def _node_burst(self, name: str, create: Any, finish: Any) -> None:
-        created, finished = self._kernel.node.burst([create, finish])
-        if created is not None:
+        [created] = self._kernel.node.burst([create])
+        if created is not None:  # nothing more may be sent: the name could be that of somebody else's link
             if created.code == errno.EEXIST:
                 raise KernelError(
                     created.code, "a link with this name, or this VXLAN number, is there and not ours: remove it"
                 )
             raise created
+        [finished] = self._kernel.node.burst([finish])
         if finished is not None:
             self._remove(name)
             raise finished

@@ -182,9 +182,12 @@ async def test_a_namespace_that_vanished_harms_nothing(two: tuple[Node, Node]) -
 async def test_a_foreign_link_in_the_way_is_named(two: tuple[Node, Node]) -> None:
     one, _ = two
     ip("link", "add", "tunnels", "type", "bridge", netns=one.netns)
+    before = ip("link", "show", "tunnels", netns=one.netns)
     result = await one.scheduler.resync(node(1, 2))
     assert "link tunnels: a link with this name" in result.errors["linux/link/tunnels"]
     assert one.scheduler.state_of("linux/address/tunnels/192.168.30.1/24") is ValueState.PENDING
+    await one.scheduler.resync(node(1, 2))
+    assert ip("link", "show", "tunnels", netns=one.netns) == before
 
 
 async def test_a_changed_mtu_is_set_in_place_and_a_changed_mac_makes_the_pair_anew(two: tuple[Node, Node]) -> None:
