@@ -8,10 +8,11 @@ import socket
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from contivpp.daemon import tasks
 from contivpp.daemon.backoff import Backoff
-from contivpp.daemon.http import Health
+from contivpp.daemon.http import Health, Server
 from contivpp.daemon.http_config import HttpConfig, HttpConfigError
 
 
@@ -96,3 +97,24 @@ def test_http_conf_as_the_original_writes_it() -> None:
     assert config.allows("Basic YTpi")
     assert not config.allows("Basic YTpj")
     assert not config.allows("")
+
+
+async def test_a_daemon_that_is_not_alive_answers_500_with_the_reason_and_is_alive_again_when_it_is_over() -> None:
+    health, reasons = Health(), {"ready": "waits for etcd", "alive": ""}
+    health.ask("agent", lambda: reasons["ready"])
+    health.ask_alive("controller", lambda: reasons["alive"])
+    server = Server(HttpConfig.parse(None, default_port=0), health=health)
+    async with TestClient(TestServer(server.application())) as client:
+
+        async def probe(path: str) -> tuple[int, int, str]:
+            answer = await client.get(path)
+            body = await answer.json()
+            return answer.status, body["state"], body.get("error", "")
+
+        assert await probe("/liveness") == (200, 0, "agent: waits for etcd")
+        assert await probe("/readiness") == (503, 0, "agent: waits for etcd")
+        reasons["alive"] = "no resync"
+        assert await probe("/liveness") == (500, 2, "agent: waits for etcd; controller: no resync")
+        reasons.update(ready="", alive="")
+        assert await probe("/liveness") == (200, 1, "")
+        assert await probe("/readiness") == (200, 1, "")
