@@ -69,7 +69,7 @@ class TestNode:
         )
         (self.folder / "http.conf").write_text(f"endpoint: 127.0.0.1:{self.port}\n")
         (self.folder / "contiv.conf").write_text(self.cluster.contiv_conf)
-        (self.folder / "controller.conf").write_text("delayLocalResync: 1000000000\n")
+        (self.folder / "controller.conf").write_text(f"delayLocalResync: 1000000000\n{self.cluster.controller_conf}")
         with (self.folder / "agent.log").open("ab") as log:
             self._agent = subprocess.Popen(
                 [
@@ -218,6 +218,7 @@ class TestCluster:
         self.prefix = f"ct{os.getpid() % 100000}{next(_numbers)}"
         self.switch = f"{self.prefix}-switch"
         self.contiv_conf = ""
+        self.controller_conf = ""
         self.nodes: dict[int, TestNode] = {}
         self.pods: list[TestPod] = []
 
