@@ -223,7 +223,9 @@ class SchedulerMachine(RuleBasedStateMachine):
             for derived, _ in thing.derived:
                 if not derived.startswith("up/") and thing == self.desired.get(key):
                     assert derived in self.plane.there or self.state(derived) in (*FAILED, ValueState.PENDING)
-        bases = {key for thing in self.plane.there.values() for key, _ in thing.derived}
+        # One that an earlier run left may be wanted again while its base is not yet as it should be.
+        standing = [self.desired[key] for key in self.plane.there if key in self.desired]
+        bases = {key for thing in [*self.plane.there.values(), *standing] for key, _ in thing.derived}
         for key in {*self.plane.there, *self.properties()}:
             if "/of-" in key or key.startswith("up/"):
                 assert key in bases or self.state(key) in FAILED, key
