@@ -74,7 +74,7 @@ async def run(settings: Settings) -> int:
 async def _run(settings: Settings, mirror: Mirror, plane: LinuxDataplane, store: Store) -> int:
     tuning = settings.controller
     renderer = LinuxConnectivity(mtu=settings.config.mtu_size)
-    scheduler = SparingScheduler(plane.descriptors(), retry=_retry(tuning), limits=_limits(tuning))
+    scheduler = SparingScheduler(plane.descriptors(), retry=retry_of(tuning), limits=_limits(tuning))
     registry = PodRegistry(mirror.kept("pods"), mtu_of=lambda view: renderer.mtu(view.own))
     identity = NodeIdentity(store)
     external = ExternalConfig(
@@ -149,7 +149,8 @@ async def _run(settings: Settings, mirror: Mirror, plane: LinuxDataplane, store:
     return await tasks.run(roots)
 
 
-def _retry(tuning: ControllerConfig) -> Retry:
+def retry_of(tuning: ControllerConfig) -> Retry:
+    """How the scheduler tries again what failed."""
     return Retry(
         delay=seconds(tuning.delay_retry),
         attempts=tuning.max_retry_attempts if tuning.enable_retry else 0,

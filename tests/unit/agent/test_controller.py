@@ -12,6 +12,7 @@ import pytest
 
 from contivpp.agent.connectivity.linux import LinuxConnectivity
 from contivpp.agent.events import DownstreamResyncWanted, HealingWanted, PodAdded, PodDeleted, ResyncWanted
+from contivpp.agent.healing import HealingConfig
 from contivpp.agent.pods.api import Attachment, NotReadyError, PodError
 from contivpp.agent.program import features_of
 from contivpp.agent.startup import Startup
@@ -249,10 +250,8 @@ async def test_a_part_that_could_not_be_read_is_healed_though_nobody_retries_it(
 
 
 async def test_periodic_healings_compare_downstream_and_never_pile_up(tmp_path: Path) -> None:
-    world = await in_sync(tmp_path)
+    world = await in_sync(tmp_path, healing=HealingConfig(period=60))
     healing = world.controller.healing
-    healing._config = type(healing._config)(delay=5, period=60)
-    healing.started()
     del world.plane.there[BLACKHOLE]
     for _ in range(3):
         healing.take(60)
@@ -260,6 +259,16 @@ async def test_periodic_healings_compare_downstream_and_never_pile_up(tmp_path: 
     await world.drain()
     assert (last(world).name, last(world).method) == ("Downstream Resync", 1)
     assert BLACKHOLE in world.plane.there
+
+
+async def test_healing_without_a_delay_does_not_spin_while_the_scheduler_tries_again(tmp_path: Path) -> None:
+    world = await in_sync(tmp_path, healing=HealingConfig(delay=0))
+    world.plane.refuse.add("linux/fdb")
+    await world.change("node", "node3", node("node3", 3))
+    await world.change("vppnode", "3", published(3, "node3", 3))
+    healing = world.controller.healing
+    assert [healing.take(moment) for moment in (0.0, 0.5, 1.0)] == [False] * 3
+    assert len(world.controller.queue) == 0
 
 
 # ---- verification
