@@ -37,6 +37,8 @@ from contivpp.agent.events import (
     PodsKept,
     ResyncWanted,
     VerificationWanted,
+    answer,
+    fail,
     some,
     waiter,
 )
@@ -176,8 +178,8 @@ class Controller:
         except Exception as error:
             record.txn_error = record.txn_error or f"{type(error).__name__}: {error}"
             done = waiter(event)
-            if done is not None and not done.done():
-                done.set_exception(error)
+            if done is not None:
+                fail(done, error)
             raise
         finally:
             if outcome == "crashed":
@@ -289,8 +291,8 @@ class Controller:
 
     async def _external_changed(self, event: ExternalConfigChanged) -> Outcome:
         result = await self._best_effort(self.desired.external.take(event))
-        if event.done is not None and not event.done.done():
-            event.done.set_result(None)
+        if event.done is not None:
+            answer(event.done, None)
         return result
 
     # ---- pods
@@ -306,8 +308,7 @@ class Controller:
                     if (pod.sandbox.container_id, pod.sandbox.interface) not in valid
                 ]
         result = await self._best_effort(self.pods.disconnect(self.view, leaving))
-        if not event.done.done():
-            event.done.set_result(None)
+        answer(event.done, None)
         return result
 
     # ---- transactions

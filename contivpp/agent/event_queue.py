@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contivpp.agent import metrics
-from contivpp.agent.events import BaseEvent, Event, waiter
+from contivpp.agent.events import BaseEvent, Event, fail, waiter
 from contivpp.agent.pods.api import NotReadyError
 
 LIMIT = 1000
@@ -165,8 +165,8 @@ class EventQueue:
 def refuse(event: BaseEvent, reason: str) -> None:
     """Tells whoever waits for an event to try again."""
     done = waiter(event)
-    if done is not None and not done.done():
-        done.set_exception(_not_ready(event, reason))
+    if done is not None:
+        fail(done, _not_ready(event, reason))
 
 
 def _not_ready(event: BaseEvent, reason: str) -> NotReadyError:

@@ -10,9 +10,11 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from contivpp.agent.pods.api import Attachment, Sandbox
+
+T = TypeVar("T")
 
 
 class Method(IntEnum):
@@ -247,6 +249,18 @@ Event = (
 def waiter(event: BaseEvent) -> asyncio.Future[Any] | None:
     """The future of whoever waits for the event's result, if anybody does."""
     return getattr(event, "done", None)
+
+
+def answer(done: asyncio.Future[T], result: T) -> None:
+    """Gives a result to whoever waits, unless nobody does any more: the kubelet may give up at any moment."""
+    if not done.done():
+        done.set_result(result)
+
+
+def fail(done: asyncio.Future[Any], error: Exception) -> None:
+    """Gives an error to whoever waits, unless nobody does any more."""
+    if not done.done():
+        done.set_exception(error)
 
 
 def some(items: list[str], limit: int = 3) -> str:

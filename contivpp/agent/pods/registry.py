@@ -19,6 +19,7 @@ import msgspec
 from contivpp.agent.changes import Change, LocalPodChange
 from contivpp.agent.connectivity.names import pod_names
 from contivpp.agent.connectivity.pods import LocalPodUnit
+from contivpp.agent.events import answer, fail
 from contivpp.agent.pods.api import Attachment, NotReadyError, PodAddress, PodError, Sandbox
 from contivpp.agent.view import LocalPod, View
 from contivpp.model.ipam import AddressesExhausted, PodAddresses
@@ -128,13 +129,13 @@ class PodRegistry:
         """
         view = controller.view
         if self.addresses is None or not controller.ready.is_set():
-            done.set_exception(NotReadyError(f"pod {sandbox.pod}: the agent is not in sync yet; try again"))
+            fail(done, NotReadyError(f"pod {sandbox.pod}: the agent is not in sync yet; try again"))
             return 0, {}
         previous = view.pods.get(sandbox.pod)
         try:
             address = self.addresses.allocate(sandbox.pod)
         except AddressesExhausted as error:
-            done.set_exception(PodError(f"pod {sandbox.pod}: {error}"))
+            fail(done, PodError(f"pod {sandbox.pod}: {error}"))
             return 0, {str(sandbox.pod): str(error)}
         pod = LocalPod(sandbox, str(address))
         view.pods[sandbox.pod] = pod
@@ -148,10 +149,10 @@ class PodRegistry:
             else:
                 view.pods[sandbox.pod] = previous
             await controller.take_back([change], f"revert pod {sandbox.pod}")
-            done.set_exception(PodError(f"pod {sandbox.pod} could not be connected: {problem}"))
+            fail(done, PodError(f"pod {sandbox.pod} could not be connected: {problem}"))
             return changed, errors or {str(sandbox.pod): problem}
         self._keep(pod)
-        done.set_result(self.attachment(view, pod))
+        answer(done, self.attachment(view, pod))
         return changed, errors
 
     def attachment(self, view: View, pod: LocalPod) -> Attachment:

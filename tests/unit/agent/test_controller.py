@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from contivpp.agent import controller
 from contivpp.agent.connectivity.linux import LinuxConnectivity
 from contivpp.agent.events import DownstreamResyncWanted, HealingWanted, PodAdded, PodDeleted, ResyncWanted
 from contivpp.agent.healing import HealingConfig
@@ -121,6 +122,23 @@ async def test_whoever_gave_up_waiting_gets_no_pod(tmp_path: Path) -> None:
     done.cancel()
     await world.push(PodAdded(sandbox("a"), done))
     assert not world.controller.view.pods
+
+
+@pytest.mark.parametrize("refuse", ["linux/route/node/254/10.1.1.2/32", "nothing"])
+async def test_whoever_gives_up_while_the_pod_is_connected_harms_nobody(tmp_path: Path, refuse: str) -> None:
+    world = await in_sync(tmp_path)
+    world.plane.gate = asyncio.Event()
+    world.plane.refuse.add(refuse)
+    done: asyncio.Future[Attachment] = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(world.push(PodAdded(sandbox("a"), done)))
+    while not world.controller.view.pods:
+        await asyncio.sleep(0)
+    done.cancel()
+    world.plane.gate.set()
+    await running
+    assert [str(pod) for pod in world.controller.view.pods] == (["default/a"] if refuse == "nothing" else [])
+    await world.settle()
+    assert world.plane.there == (await world.twin()).plane.there
 
 
 # ---- the configuration of the node
@@ -345,6 +363,25 @@ async def test_a_stop_finishes_the_event_under_way_removes_nothing_and_tells_the
         await world.controller.push(PodAdded(sandbox("d"), loop.create_future()))
     assert before < set(world.plane.there)
     assert list(world.controller.view.pods) == [sandbox("a").pod]
+
+
+async def test_a_stop_does_not_wait_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = await in_sync(tmp_path)
+    monkeypatch.setattr(controller, "STOP_DEADLINE", 0)
+    world.plane.gate = asyncio.Event()
+    done: asyncio.Future[Attachment] = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(world.controller.run())
+    await world.controller.push(PodAdded(sandbox("a"), done))
+    while not world.controller.view.pods:
+        await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert "stopping in the middle of Add Pod default/a" in caplog.text
+    with pytest.raises(NotReadyError, match="the agent is stopping; try again"):
+        done.result()
 
 
 async def test_an_unknown_error_ends_the_loop_and_is_told_to_whoever_waits(tmp_path: Path) -> None:
