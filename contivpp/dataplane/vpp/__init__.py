@@ -1,0 +1,1 @@
+"""FD.io VPP as a data plane, through its binary API."""

@@ -1,0 +1,236 @@
+"""Tables, and the addresses of interfaces."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from contivpp.dataplane.vpp.driver import NO_INTERFACE, Driver, Request, interface_prefix_of, is_add
+from contivpp.dataplane.vpp.values import (
+    InterfaceAddress,
+    InterfaceTable,
+    Table,
+    Unnumbered,
+    interface_key,
+    table_key,
+)
+from contivpp.scheduler.api import Dependency, Observed, Operation, OperationKind, Outcome
+
+
+class TableDescriptor:
+    """Routing tables other than the first."""
+
+    name = "vpp-table"
+    prefix = Table.prefix
+
+    def __init__(self, driver: Driver) -> None:
+        """Takes the VPP of the node."""
+        self._driver = driver
+
+    def dependencies(self, key: str, value: Table) -> Iterable[Dependency]:
+        """None.
+
+        Raises:
+            ValueError: table 0 is VPP's own.
+        """
+        if not value.vrf:
+            raise ValueError("table 0 is there without being asked for")
+        return ()
+
+    def derived(self, key: str, value: Table) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
+
+    async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
+        """One pipeline; VPP never renames a table."""
+
+        def requests(operation: Operation) -> list[Request]:
+            return [_table_request(operation.value, add=is_add(operation))]
+
+        if any(operation.kind is OperationKind.UPDATE for operation in operations):
+            return [Outcome(recreate=True)] * len(operations)
+        return await self._driver.apply(operations, requests, gone=("NO_SUCH_FIB",))
+
+    async def retrieve(self) -> Mapping[str, Observed]:
+        """Every table but the first ones: nobody else makes any in a node's VPP."""
+        values = [
+            Table(item.table.table_id, 6 if item.table.is_ip6 else 4, item.table.name)
+            for item in await self._driver.connection.dump("ip_table_dump")
+            if item.table.table_id
+        ]
+        return {value.key: Observed(value) for value in values}
+
+
+class InterfaceTableDescriptor:
+    """Which interface is in which table."""
+
+    name = "vpp-interface-table"
+    prefix = InterfaceTable.prefix
+
+    def __init__(self, driver: Driver) -> None:
+        """Takes the VPP of the node."""
+        self._driver = driver
+
+    def dependencies(self, key: str, value: InterfaceTable) -> Iterable[Dependency]:
+        """The interface and the table."""
+        yield Dependency("interface", interface_key(value.interface))
+        if value.vrf:
+            yield Dependency("table", table_key(value.vrf, value.version))
+
+    def derived(self, key: str, value: InterfaceTable) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
+
+    async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
+        """One pipeline; without a table an interface is in table 0 again."""
+
+        def requests(operation: Operation) -> list[Request]:
+            value = operation.value
+            fields = {
+                "sw_if_index": self._driver.interfaces.number(value.interface),
+                "is_ipv6": value.version == 6,
+                "vrf_id": value.vrf if is_add(operation) else 0,
+            }
+            return [("sw_interface_set_table", fields)]
+
+        return await self._driver.apply(operations, requests, gone=("INVALID_SW_IF_INDEX",))
+
+    async def retrieve(self) -> Mapping[str, Observed]:
+        """The table of every interface of ours that is not in table 0."""
+        await self._driver.read_interfaces()
+        found: dict[str, Observed] = {}
+        questions = [(name, version) for name in self._driver.interfaces.names() for version in (4, 6)]
+        replies = await self._driver.connection.batch(
+            [
+                (
+                    "sw_interface_get_table",
+                    {"sw_if_index": self._driver.interfaces.number(name), "is_ipv6": version == 6},
+                )
+                for name, version in questions
+            ]
+        )
+        for (name, version), reply in zip(questions, replies, strict=True):
+            if vrf := getattr(reply, "vrf_id", 0):
+                value = InterfaceTable(name, vrf, 6 if version == 6 else 4)
+                found[value.key] = Observed(value)
+        return found
+
+
+class AddressDescriptor:
+    """Addresses of interfaces."""
+
+    name = "vpp-address"
+    prefix = InterfaceAddress.prefix
+
+    def __init__(self, driver: Driver) -> None:
+        """Takes the VPP of the node."""
+        self._driver = driver
+
+    def dependencies(self, key: str, value: InterfaceAddress) -> Iterable[Dependency]:
+        """The interface, in its table: with an address on it an interface cannot change the table any more."""
+        version = ipaddress.ip_interface(value.address).version
+        yield Dependency("interface", interface_key(value.interface))
+        if value.vrf:
+            yield Dependency("table", f"{InterfaceTable.prefix}{value.interface}/ip{version}")
+
+    def derived(self, key: str, value: InterfaceAddress) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
+
+    async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
+        """One pipeline; an address that moved to another table is made anew."""
+
+        def requests(operation: Operation) -> list[Request]:
+            value = operation.value
+            fields = {
+                "sw_if_index": self._driver.interfaces.number(value.interface),
+                "is_add": is_add(operation),
+                "prefix": interface_prefix_of(ipaddress.ip_interface(value.address)),
+            }
+            return [("sw_interface_add_del_address", fields)]
+
+        if any(operation.kind is OperationKind.UPDATE for operation in operations):
+            return [Outcome(recreate=True)] * len(operations)
+        return await self._driver.apply(
+            operations, requests, gone=("INVALID_SW_IF_INDEX", "ADDRESS_NOT_FOUND_FOR_INTERFACE")
+        )
+
+    async def retrieve(self) -> Mapping[str, Observed]:
+        """Every address of an interface of ours that has its own."""
+        connection, interfaces = self._driver.connection, self._driver.interfaces
+        await self._driver.read_interfaces()
+        borrowed = {item.sw_if_index for item in await connection.dump("ip_unnumbered_dump", sw_if_index=NO_INTERFACE)}
+        found: dict[str, Observed] = {}
+        for name in interfaces.names():
+            number = interfaces.number(name)
+            if number in borrowed:
+                continue
+            for version in (4, 6):
+                for item in await connection.dump("ip_address_dump", sw_if_index=number, is_ipv6=version == 6):
+                    table = await connection.call("sw_interface_get_table", sw_if_index=number, is_ipv6=version == 6)
+                    value = InterfaceAddress(name, str(item.prefix), table.vrf_id)
+                    found[value.key] = Observed(value)
+        return found
+
+
+class UnnumberedDescriptor:
+    """Interfaces that use the addresses of another one."""
+
+    name = "vpp-unnumbered"
+    prefix = Unnumbered.prefix
+
+    def __init__(self, driver: Driver) -> None:
+        """Takes the VPP of the node."""
+        self._driver = driver
+
+    def dependencies(self, key: str, value: Unnumbered) -> Iterable[Dependency]:
+        """Both interfaces, an address of the other one, and its table for this one."""
+        yield Dependency("interface", interface_key(value.interface))
+        yield Dependency("address", any_of=(f"{InterfaceAddress.prefix}{value.addresses_of}/",))
+        if value.vrf:
+            yield Dependency("table", any_of=(f"{InterfaceTable.prefix}{value.interface}/",))
+
+    def derived(self, key: str, value: Unnumbered) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
+
+    async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
+        """One pipeline; an update gives up the old lender first."""
+
+        def requests(operation: Operation) -> list[Request]:
+            made = []
+            if operation.previous is not None:
+                made.append(self._request(operation.previous, add=False))
+            if is_add(operation):
+                made.append(self._request(operation.value, add=True))
+            return made
+
+        return await self._driver.apply(operations, requests, gone=("INVALID_SW_IF_INDEX",))
+
+    async def retrieve(self) -> Mapping[str, Observed]:
+        """Every interface of ours that borrows."""
+        connection, interfaces = self._driver.connection, self._driver.interfaces
+        await self._driver.read_interfaces()
+        found: dict[str, Observed] = {}
+        for item in await connection.dump("ip_unnumbered_dump", sw_if_index=NO_INTERFACE):
+            name, lender = interfaces.name(item.sw_if_index), interfaces.name(item.ip_sw_if_index)
+            if name and lender:
+                table = await connection.call("sw_interface_get_table", sw_if_index=item.sw_if_index, is_ipv6=False)
+                value = Unnumbered(name, lender, table.vrf_id)
+                found[value.key] = Observed(value)
+        return found
+
+    def _request(self, value: Unnumbered, *, add: bool) -> Request:
+        interfaces = self._driver.interfaces
+        fields = {
+            "sw_if_index": interfaces.number(value.addresses_of),
+            "unnumbered_sw_if_index": interfaces.number(value.interface),
+            "is_add": add,
+        }
+        return "sw_interface_set_unnumbered", fields
+
+
+def _table_request(value: Table, *, add: bool) -> Request:
+    table = {"table_id": value.vrf, "is_ip6": value.version == 6, "name": value.name}
+    return "ip_table_add_del_v2", {"table": table, "create_mfib": True, "is_add": add}

@@ -1,0 +1,158 @@
+"""What the descriptors of VPP share: the connection, the interfaces by name, and how operations become requests.
+
+VPP carries out the requests of one socket in their order, so the requests of a batch go out in one pipeline. An
+operation has failed when any of its requests has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from contivpp.dataplane.vpp.client import Vpp
+from contivpp.dataplane.vpp.connection import Connection, Fields
+from contivpp.dataplane.vpp.errors import VppDown, VppError, VppRefused
+from contivpp.scheduler.api import DONE, Operation, OperationKind, Outcome
+
+NO_INTERFACE: Final = 0xFFFFFFFF
+TAG: Final = "contiv:"
+"""What the tags of everything that is ours start with, before the logical name."""
+Request = tuple[str, Fields]
+
+
+class Interfaces:
+    """VPP's numbers of interfaces by their logical names, as far as they were made or read."""
+
+    def __init__(self) -> None:
+        """Starts empty."""
+        self._number: dict[str, int] = {}
+        self._name: dict[int, str] = {}
+
+    def replace(self, numbers: Mapping[str, int]) -> None:
+        """Takes everything that there is."""
+        self._number = dict(numbers)
+        self._name = {number: name for name, number in numbers.items()}
+
+    def add(self, name: str, number: int) -> None:
+        """Notes a new interface."""
+        self._number[name] = number
+        self._name[number] = name
+
+    def remove(self, name: str) -> None:
+        """Forgets an interface."""
+        self._name.pop(self._number.pop(name, NO_INTERFACE), None)
+
+    def names(self) -> list[str]:
+        """All logical names, sorted."""
+        return sorted(self._number)
+
+    def number(self, name: str) -> int:
+        """VPP's number of an interface.
+
+        Raises:
+            VppError: there is no such interface.
+        """
+        if name not in self._number:
+            raise VppError(f"VPP has no interface {name}")
+        return self._number[name]
+
+    def name(self, number: int) -> str:
+        """The logical name of an interface; "" for one that is not ours."""
+        return self._name.get(number, "")
+
+
+class Driver:
+    """The VPP of a node, for descriptors."""
+
+    def __init__(self, vpp: Vpp) -> None:
+        """Takes the client."""
+        self._vpp = vpp
+        self._reading: asyncio.Task[list[Any]] | None = None
+        self.interfaces = Interfaces()
+
+    @property
+    def connection(self) -> Connection:
+        """The open connection.
+
+        Raises:
+            VppDown: there is none.
+        """
+        return self._vpp.connection
+
+    async def read_interfaces(self) -> list[Any]:
+        """Every interface with our tag, and from then on their numbers; who asks meanwhile shares the answer.
+
+        Every `retrieve` starts with this: all descriptors read at once, in no order.
+        """
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read_interfaces(), name="vpp-interfaces")
+        return await asyncio.shield(self._reading)
+
+    async def _read_interfaces(self) -> list[Any]:
+        found = [item for item in await self.connection.dump("sw_interface_dump") if item.tag.startswith(TAG)]
+        self.interfaces.replace({item.tag.removeprefix(TAG): item.sw_if_index for item in found})
+        return found
+
+    async def apply(
+        self,
+        operations: Sequence[Operation],
+        requests_of: Callable[[Operation], Iterable[Request]],
+        *,
+        gone: Iterable[str] = (),
+    ) -> list[Outcome]:
+        """Carries out a batch in one pipeline.
+
+        Args:
+            operations: what to do.
+            requests_of: the requests of one of them; may raise VppError or ValueError.
+            gone: VPP's names of errors that mean, for a delete, that there is nothing left to delete.
+        """
+        requests: list[Request] = []
+        owners: list[int] = []
+        outcomes = [DONE] * len(operations)
+        for position, operation in enumerate(operations):
+            try:
+                own = list(requests_of(operation))
+            except (VppError, ValueError) as error:
+                outcomes[position] = Outcome(error=str(error))
+                continue
+            requests += own
+            owners += [position] * len(own)
+        try:
+            replies = await self.connection.batch(requests)
+        except VppDown as error:
+            return [Outcome(error=str(error))] * len(operations)
+        harmless = set(gone)
+        for position, reply in zip(owners, replies, strict=True):
+            if not isinstance(reply, VppRefused) or outcomes[position].error:
+                continue
+            if operations[position].kind is OperationKind.DELETE and reply.name in harmless:
+                continue
+            outcomes[position] = Outcome(error=str(reply))
+        return outcomes
+
+
+def is_add(operation: Operation) -> bool:
+    """Whether an operation puts something, rather than taking it away."""
+    return operation.kind is not OperationKind.DELETE
+
+
+def prefix_of(subnet: Any) -> dict[str, Any]:
+    """An ipaddress network as VPP's prefix."""
+    return {"address": address_of(subnet.network_address), "len": subnet.prefixlen}
+
+
+def interface_prefix_of(interface: Any) -> dict[str, Any]:
+    """An ipaddress interface (address with prefix length) as VPP's address with prefix."""
+    return {"address": address_of(interface.ip), "len": interface.network.prefixlen}
+
+
+def address_of(address: Any) -> dict[str, Any]:
+    """An ipaddress address as VPP's address."""
+    return {"af": 0 if address.version == 4 else 1, "un": union_of(address)}
+
+
+def union_of(address: Any) -> dict[str, Any]:
+    """An ipaddress address as VPP's union of both families."""
+    return {"ip4" if address.version == 4 else "ip6": address.packed}

@@ -1,0 +1,142 @@
+"""Routes and neighbours."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from contivpp.dataplane.vpp.driver import NO_INTERFACE, Driver, Request, address_of, is_add, prefix_of, union_of
+from contivpp.dataplane.vpp.values import VppNeighbour, VppRoute, interface_key, table_key
+from contivpp.scheduler.api import Dependency, Observed, Operation, OperationKind, Outcome
+
+_DROP: Final = 2  # FIB_API_PATH_TYPE_DROP
+_NORMAL: Final = 0
+_STATIC: Final = 1  # IP_API_NEIGHBOR_FLAG_STATIC
+_API_SOURCE: Final = "API"  # what VPP calls the source of routes that came through the API
+
+
+class RouteDescriptor:
+    """Routes, one path each; VPP joins the paths to one subnet."""
+
+    name = "vpp-route"
+    prefix = VppRoute.prefix
+
+    def __init__(self, driver: Driver) -> None:
+        """Takes the VPP of the node."""
+        self._driver = driver
+
+    def dependencies(self, key: str, value: VppRoute) -> Iterable[Dependency]:
+        """The table, the one to look up again in, and the interface."""
+        if value.vrf:
+            yield Dependency("table", table_key(value.vrf, value.version))
+        if value.via_vrf:
+            yield Dependency("next table", table_key(value.via_vrf, value.version))
+        if value.interface:
+            yield Dependency("interface", interface_key(value.interface))
+
+    def derived(self, key: str, value: VppRoute) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
+
+    async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
+        """One pipeline; an update takes the old path away after the new one is there."""
+
+        def requests(operation: Operation) -> list[Request]:
+            made = []
+            if is_add(operation):
+                made.append(self._request(operation.value, add=True))
+            if operation.kind is not OperationKind.CREATE:
+                made.append(self._request(operation.previous, add=False))
+            if operation.kind is OperationKind.UPDATE:
+                made = [self._request(operation.previous, add=False), self._request(operation.value, add=True)]
+            return made
+
+        return await self._driver.apply(operations, requests, gone=("NO_SUCH_FIB", "NO_SUCH_ENTRY"))
+
+    async def retrieve(self) -> Mapping[str, Observed]:
+        """Every path of every route that came through the API."""
+        connection = self._driver.connection
+        await self._driver.read_interfaces()
+        found: dict[str, Observed] = {}
+        [source] = [item.src.id for item in await connection.dump("fib_source_dump") if item.src.name == _API_SOURCE]
+        for table in await connection.dump("ip_table_dump"):
+            for item in await connection.dump("ip_route_v2_dump", src=source, table=table.table._asdict()):
+                for path in item.route.paths:
+                    if (value := self._value(item.route, path)) is not None:
+                        found[value.key] = Observed(value)
+        return found
+
+    def _request(self, value: VppRoute, *, add: bool) -> Request:
+        subnet = ipaddress.ip_network(value.to)
+        path: dict[str, Any] = {
+            "sw_if_index": self._driver.interfaces.number(value.interface) if value.interface else NO_INTERFACE,
+            "table_id": value.vrf if value.via_vrf is None else value.via_vrf,
+            "weight": value.weight,
+            "type": _DROP if value.kind == "drop" else _NORMAL,
+            "proto": 0 if subnet.version == 4 else 1,
+        }
+        if value.via:
+            path["nh"] = {"address": union_of(ipaddress.ip_address(value.via))}
+        route = {"table_id": value.vrf, "prefix": prefix_of(subnet), "n_paths": 1, "paths": [path]}
+        return "ip_route_add_del_v2", {"is_add": add, "is_multipath": value.kind != "drop", "route": route}
+
+    def _value(self, route: Any, path: Any) -> VppRoute | None:
+        subnet, vrf = route.prefix, route.table_id
+        if path.type == _DROP:
+            return VppRoute(str(subnet), vrf, kind="drop")
+        union = path.nh.address
+        hop = ipaddress.ip_address(union.ip4 if subnet.version == 4 else union.ip6)
+        interface = "" if path.sw_if_index == NO_INTERFACE else self._driver.interfaces.name(path.sw_if_index)
+        if path.sw_if_index != NO_INTERFACE and not interface:
+            return None  # not an interface of ours
+        via = "" if hop.is_unspecified else str(hop)
+        through = path.table_id if not via and not interface else None
+        return VppRoute(str(subnet), vrf, via, interface, through, weight=path.weight)
+
+
+class NeighbourDescriptor:
+    """Static ARP and ND entries."""
+
+    name = "vpp-neighbour"
+    prefix = VppNeighbour.prefix
+
+    def __init__(self, driver: Driver) -> None:
+        """Takes the VPP of the node."""
+        self._driver = driver
+
+    def dependencies(self, key: str, value: VppNeighbour) -> Iterable[Dependency]:
+        """The interface."""
+        yield Dependency("interface", interface_key(value.interface))
+
+    def derived(self, key: str, value: VppNeighbour) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
+
+    async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
+        """One pipeline; a new MAC replaces the old one."""
+
+        def requests(operation: Operation) -> list[Request]:
+            value = operation.value
+            neighbour = {
+                "sw_if_index": self._driver.interfaces.number(value.interface),
+                "flags": _STATIC,
+                "mac_address": value.mac,
+                "ip_address": address_of(ipaddress.ip_address(value.address)),
+            }
+            return [("ip_neighbor_add_del", {"is_add": is_add(operation), "neighbor": neighbour})]
+
+        return await self._driver.apply(operations, requests, gone=("INVALID_SW_IF_INDEX", "NO_SUCH_ENTRY"))
+
+    async def retrieve(self) -> Mapping[str, Observed]:
+        """Every static entry on an interface of ours."""
+        await self._driver.read_interfaces()
+        found: dict[str, Observed] = {}
+        for family in (0, 1):
+            for item in await self._driver.connection.dump("ip_neighbor_dump", sw_if_index=NO_INTERFACE, af=family):
+                entry = item.neighbor
+                name = self._driver.interfaces.name(entry.sw_if_index)
+                if name and entry.flags & _STATIC:
+                    value = VppNeighbour(name, str(entry.ip_address), str(entry.mac_address))
+                    found[value.key] = Observed(value)
+        return found

@@ -1,0 +1,85 @@
+"""A real VPP for tests, in a network namespace of its own; where it is installed VPP_PREFIX says, or PATH."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+CONFIG = """unix {{ nodaemon log {folder}/vpp.log full-coredump cli-listen {folder}/cli.sock poll-sleep-usec 100 }}
+socksvr {{ socket-name {folder}/api.sock }}
+statseg {{ socket-name {folder}/stats.sock size 32M }}
+memory {{ main-heap-size 256M }}
+buffers {{ buffers-per-numa 8192 }}
+plugins {{ plugin dpdk_plugin.so {{ disable }} {without} }}
+"""
+
+
+def prefix() -> Path | None:
+    """Where VPP is installed; None when it is not."""
+    if named := os.environ.get("VPP_PREFIX"):
+        return Path(named)
+    program = shutil.which("vpp")
+    return Path(program).resolve().parent.parent if program else None
+
+
+class RealVpp:
+    """One VPP that can be killed, frozen and started again."""
+
+    def __init__(self, folder: Path, *, netns: str = "", without: tuple[str, ...] = ()) -> None:
+        found = prefix()
+        if found is None or not (found / "bin" / "vpp").exists():
+            pytest.skip(f"there is no VPP ({found or 'VPP_PREFIX is not set'}): install one and name it in VPP_PREFIX")
+        self._prefix = found
+        self._netns = netns
+        self._process: subprocess.Popen[bytes] | None = None
+        self.folder = folder
+        self.socket = folder / "api.sock"
+        folder.mkdir(parents=True, exist_ok=True)
+        disabled = " ".join(f"plugin {name}_plugin.so {{ disable }}" for name in without)
+        (folder / "startup.conf").write_text(CONFIG.format(folder=folder, without=disabled))
+
+    def start(self) -> None:
+        """Starts it, and waits until its API socket is there."""
+        self.socket.unlink(missing_ok=True)
+        command = [str(self._prefix / "bin" / "vpp"), "-c", str(self.folder / "startup.conf")]
+        if self._netns:
+            command = ["ip", "netns", "exec", self._netns, *command]
+        libraries = ":".join(str(path) for path in self._prefix.glob("lib*") if path.is_dir())
+        multiarch = ":".join(str(path.parent) for path in self._prefix.glob("lib*/*/libvlib.so"))
+        environment = {**os.environ, "LD_LIBRARY_PATH": f"{libraries}:{multiarch}"}
+        with (self.folder / "output").open("ab") as output:
+            self._process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+        deadline = time.monotonic() + 30
+        while not self.socket.exists():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"VPP did not start: {(self.folder / 'output').read_text()[-3000:]}")
+            time.sleep(0.02)
+
+    def end(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Ends it, however it stands."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.send_signal(signal.SIGCONT)
+            self._process.wait(20)
+            self._process = None
+
+    def freeze(self) -> None:
+        """Stops it from answering."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets it answer again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def cli(self, *words: str) -> str:
+        """What vppctl says to a command."""
+        command = [str(self._prefix / "bin" / "vppctl"), "-s", str(self.folder / "cli.sock"), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
