@@ -334,9 +334,11 @@ class Controller:
     async def take_back(self, changes: Sequence[Change], description: str) -> None:
         """Renders and applies what `changes` affect after the view was put back as it was before the event."""
         difference = self.desired.update(changes, self.view)
-        errors: Mapping[str, str] = {}
+        errors: dict[str, str] = {}
         if difference:
-            errors = (await self.scheduler.commit(difference, description=description)).errors
+            errors |= (await self.scheduler.commit(difference, description=description)).errors
+        # The scheduler has taken the values back already; what it could not take back is in trouble, and no error here.
+        errors |= {key: trouble for key, trouble in self.scheduler.troubles().items() if key in difference}
         self._record.handlers += self._recorder.handlings(difference, errors, revert=True)
         self.healing.failed(errors, caused_by=self._seq, what=description)
 

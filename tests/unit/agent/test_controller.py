@@ -124,6 +124,21 @@ async def test_whoever_gave_up_waiting_gets_no_pod(tmp_path: Path) -> None:
     assert not world.controller.view.pods
 
 
+async def test_what_could_not_be_undone_of_a_failed_pod_is_healed(tmp_path: Path) -> None:
+    world = await in_sync(tmp_path)
+    before = dict(world.plane.there)
+    world.plane.refuse.add("linux/route/node/254/10.1.1.2/32")
+    world.plane.stuck.add("linux/link")
+    with pytest.raises(PodError):
+        (await world.add("a")).result()
+    assert world.plane.there != before
+    for _ in range(10):
+        await world.pass_time(1)
+    world.plane.mend()
+    await world.pass_time(100)
+    assert world.plane.there == before
+
+
 @pytest.mark.parametrize("refuse", ["linux/route/node/254/10.1.1.2/32", "nothing"])
 async def test_whoever_gives_up_while_the_pod_is_connected_harms_nobody(tmp_path: Path, refuse: str) -> None:
     world = await in_sync(tmp_path)

@@ -125,13 +125,16 @@ class AgentLives(RuleBasedStateMachine):
         self.world.plane.refuse.add(part)
 
     @rule(part=st.sampled_from(PARTS))
+    def part_cannot_be_deleted(self, part: str) -> None:
+        self.world.plane.stuck.add(part)
+
+    @rule(part=st.sampled_from(PARTS))
     def part_cannot_be_read(self, part: str) -> None:
         self.world.plane.blind.add(part)
 
     @rule()
     def all_works_again(self) -> None:
-        self.world.plane.refuse.clear()
-        self.world.plane.blind.clear()
+        self.world.plane.mend()
 
     @rule(data=st.data())
     def somebody_takes_a_value_away(self, data: st.DataObject) -> None:

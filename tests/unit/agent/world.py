@@ -43,14 +43,21 @@ class Plane:
 
     Attributes:
         refuse: prefixes of keys that no operation succeeds for.
+        stuck: prefixes of keys that cannot be deleted.
         blind: prefixes of keys that cannot be read.
     """
 
     there: dict[str, Any] = field(default_factory=dict)
     operations: int = 0
     refuse: set[str] = field(default_factory=set)
+    stuck: set[str] = field(default_factory=set)
     blind: set[str] = field(default_factory=set)
     gate: asyncio.Event | None = None
+
+    def mend(self) -> None:
+        """All works again."""
+        for broken in (self.refuse, self.stuck, self.blind):
+            broken.clear()
 
 
 class MemoryDescriptor:
@@ -82,6 +89,8 @@ class MemoryDescriptor:
         plane = self._plane
         if operation.key.startswith(tuple(plane.refuse)):
             return Outcome(error="refused")
+        if operation.kind is OperationKind.DELETE and operation.key.startswith(tuple(plane.stuck)):
+            return Outcome(error="stuck")
         plane.operations += 1
         if operation.kind is OperationKind.DELETE:
             plane.there.pop(operation.key, None)
@@ -199,8 +208,7 @@ class World:
 
     async def settle(self) -> None:
         """Whatever failed works again, and enough time passes."""
-        self.plane.refuse.clear()
-        self.plane.blind.clear()
+        self.plane.mend()
         for _ in range(4):
             await self.pass_time(1000)
 
