@@ -53,6 +53,10 @@ lint: $(STAMP) ## style, types, layers, playbooks, documentation of the modules
 test: $(STAMP) ## everything: unit, integration, and the end-to-end test on three nodes last
 	pytest $(PYTEST_ARGS)
 
+.PHONY: test-faults
+test-faults: $(STAMP) ## the long fault tests on the three nodes: 50 kills in 100 pod additions, a minute without etcd
+	pytest -m slow_e2e $(PYTEST_ARGS)
+
 .PHONY: bench
 bench: $(STAMP) ## benchmarks, one JSON object per line; ONLY=cni_add runs one of them
 	@for script in $(if $(ONLY),bench/$(ONLY).py,bench/*.py); do \
