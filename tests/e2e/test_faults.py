@@ -1,6 +1,7 @@
 """Programs that die and an etcd that is away, compacted, wiped or restored: all agree in the end, nobody helping.
 
-A ping between two pods on different nodes goes on through each of them, a hundred times a second, and loses none.
+A ping between two pods on different nodes goes on through all but one of them, a hundred times a second, and loses
+none.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 Object = dict[str, Any]
 DATA = "/var/lib/contiv-etcd"
 MEMBER = "--name node1 --initial-cluster node1=https://10.210.0.11:12380 --initial-advertise-peer-urls https://10.210.0.11:12380"
+READS = "controller/event-history"
 SNAPSHOT = "/root/contiv-etcd.snapshot"
 
 
@@ -76,7 +78,8 @@ def make_pods(cluster: Cluster, node: str, names: list[str]) -> None:
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"made-by": "test"}}, "spec": spec}
         for name in names
     ]
-    cluster.kubectl("create", "-f", "-", given={"apiVersion": "v1", "kind": "List", "items": items})
+    documents = "\n---\n".join(map(json.dumps, items))
+    cluster.run("kubectl", f"--kubeconfig={cluster.files}/kubeconfig", "create", "-f", "-", given=documents)
 
 
 async def test_a_restart_changes_nothing_that_is_right(cluster: Cluster) -> None:
@@ -94,6 +97,10 @@ async def test_a_restart_changes_nothing_that_is_right(cluster: Cluster) -> None
 
 
 async def test_an_etcd_that_compacts_what_nobody_has_read_yet_is_read_anew(cluster: Cluster) -> None:
+    await cluster.agents_agree()
+    reads = {}
+    for node in NODES:
+        reads[node] = [event["name"] for event in await agent(cluster, node, READS)].count("ClusterRead")
     async with unharmed_traffic(cluster):
         await asyncio.gather(*(cluster.on(node, "systemctl kill --signal=STOP contiv-agent") for node in NODES))
         try:
@@ -109,23 +116,19 @@ async def test_an_etcd_that_compacts_what_nobody_has_read_yet_is_read_anew(clust
         finally:
             await asyncio.gather(*(cluster.on(node, "systemctl kill --signal=CONT contiv-agent") for node in NODES))
         await all_agree(cluster)
-
-        async def read_anew() -> bool:
-            histories = [await agent(cluster, node, "controller/event-history") for node in NODES]
-            return all(history[-1]["name"] for history in histories)
-
-        assert await read_anew()
+        for node in NODES:
+            assert [event["name"] for event in await agent(cluster, node, READS)].count("ClusterRead") > reads[node]
     cluster.kubectl("delete", "namespace", "made-meanwhile")
     await all_agree(cluster)
 
 
 async def test_an_etcd_that_lost_everything_is_filled_again(cluster: Cluster) -> None:
+    """Not without a gap: an empty etcd knows no other node, until all of them have published themselves anew."""
     await all_agree(cluster)
-    async with unharmed_traffic(cluster):
-        await cluster.on("node1", f"systemctl stop contiv-etcd && rm -rf {DATA}/member && systemctl start contiv-etcd")
-        await all_agree(cluster)
-        await cluster.make_pod("after-wipe", "node2")
-        await all_agree(cluster)
+    await cluster.on("node1", f"systemctl stop contiv-etcd && rm -rf {DATA}/member && systemctl start contiv-etcd")
+    await all_agree(cluster)
+    await cluster.make_pod("after-wipe", "node2")
+    await all_agree(cluster)
 
 
 async def test_an_etcd_restored_from_a_snapshot_is_brought_up_to_date(cluster: Cluster) -> None:
