@@ -10,6 +10,7 @@ Memory is the resident set: in sync, the most until then, and the most after eve
 from __future__ import annotations
 
 import asyncio
+import datetime
 import random
 import sys
 import tempfile
@@ -21,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench import _cluster
 from bench._common import percentile, report
+from contivpp.agent.events import ClusterChanged, ClusterRead
 from contivpp.model import codec, keys
 from contivpp.model.codec import Record
 from contivpp.model.vppnode import VppNode
@@ -38,16 +40,20 @@ async def cost(
     since, inside, puts = [], [], []
     async with await Store.open(etcd.config) as store:
         for number in range(CHANGES):
-            before = node.get("controller/event-history?last=1")[0]["seq"]
+            before = node.get("controller/event-history?last=1")[0]["SeqNum"]
             key, record = change(number)
             sent = time.time()
             await store.put(key, codec.encode(record))
             puts.append((time.time() - sent) * 1e3)
-            while (event := node.get("controller/event-history?last=1")[0])["seq"] == before:
+            while (event := node.get("controller/event-history?last=1")[0])["SeqNum"] == before:
                 await asyncio.sleep(0.002)
-            assert event["name"] == "ClusterChanged", event
-            since.append((event["end"] - sent) * 1e3)
-            inside.append((event["end"] - event["start"]) * 1e3)
+            assert event["Name"] == ClusterChanged.name, event
+            start, end = (
+                datetime.datetime.fromisoformat(event[name]).timestamp()
+                for name in ("ProcessingStart", "ProcessingEnd")
+            )
+            since.append((end - sent) * 1e3)
+            inside.append((end - start) * 1e3)
     return since, inside, puts
 
 
@@ -55,7 +61,7 @@ def read_anew(etcd: Etcd, node: TestNode) -> None:
     """Lets the agent find that what it saw last is not what etcd holds, and waits until it has read everything."""
 
     def reads() -> int:
-        return sum(event["name"] == "ClusterRead" for event in node.get("controller/event-history"))
+        return sum(event["Name"] == ClusterRead.name for event in node.get("controller/event-history"))
 
     before = reads()
     etcd.save(etcd.folder / "saved")

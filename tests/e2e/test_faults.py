@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from contivpp.agent.events import ClusterRead
+
 from .agreement import ETCDCTL, agent, all_agree
 from .conftest import NODES, Cluster
 
@@ -23,7 +25,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 Object = dict[str, Any]
 DATA = "/var/lib/contiv-etcd"
 MEMBER = "--name node1 --initial-cluster node1=https://10.210.0.11:12380 --initial-advertise-peer-urls https://10.210.0.11:12380"
-READS = "controller/event-history"
 SNAPSHOT = "/root/contiv-etcd.snapshot"
 
 
@@ -78,8 +79,14 @@ def make_pods(cluster: Cluster, node: str, names: list[str]) -> None:
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"made-by": "test"}}, "spec": spec}
         for name in names
     ]
-    documents = "\n---\n".join(map(json.dumps, items))
+    documents = "\n".join(map(json.dumps, items))
     cluster.run("kubectl", f"--kubeconfig={cluster.files}/kubeconfig", "create", "-f", "-", given=documents)
+
+
+async def times_read(cluster: Cluster, node: str) -> int:
+    """How often an agent has read the whole state of the cluster."""
+    history = await agent(cluster, node, "controller/event-history")
+    return sum(event["Name"] == ClusterRead.name for event in history)
 
 
 async def test_a_restart_changes_nothing_that_is_right(cluster: Cluster) -> None:
@@ -100,7 +107,7 @@ async def test_an_etcd_that_compacts_what_nobody_has_read_yet_is_read_anew(clust
     await cluster.agents_agree()
     reads = {}
     for node in NODES:
-        reads[node] = [event["name"] for event in await agent(cluster, node, READS)].count("ClusterRead")
+        reads[node] = await times_read(cluster, node)
     async with unharmed_traffic(cluster):
         await asyncio.gather(*(cluster.on(node, "systemctl kill --signal=STOP contiv-agent") for node in NODES))
         try:
@@ -117,7 +124,7 @@ async def test_an_etcd_that_compacts_what_nobody_has_read_yet_is_read_anew(clust
             await asyncio.gather(*(cluster.on(node, "systemctl kill --signal=CONT contiv-agent") for node in NODES))
         await all_agree(cluster)
         for node in NODES:
-            assert [event["name"] for event in await agent(cluster, node, READS)].count("ClusterRead") > reads[node]
+            assert await times_read(cluster, node) > reads[node]
     cluster.kubectl("delete", "namespace", "made-meanwhile")
     await all_agree(cluster)
 
