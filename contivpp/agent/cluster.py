@@ -16,6 +16,7 @@ from prometheus_client import Counter, Gauge
 
 from contivpp.agent.events import ClusterChanged, ClusterRead, Event, ExternalConfigChanged
 from contivpp.agent.external.config import ETCD_SOURCE
+from contivpp.agent.refill import QUIET, Refill
 from contivpp.agent.sharing import Sharing
 from contivpp.model import keys
 from contivpp.model.codec import DecodeError
@@ -86,6 +87,8 @@ class ClusterFollower:
         push: Callable[[Event], Awaitable[None]],
         local_delay: float,
         connected: Callable[[str], None],
+        emptied: Callable[[], None] = lambda: None,
+        quiet: float = QUIET,
     ) -> None:
         """Takes the store and what to do with news.
 
@@ -96,6 +99,8 @@ class ClusterFollower:
             push: gives an event to the controller.
             local_delay: seconds to wait for an etcd that is away before the mirror is used.
             connected: told "" when etcd answers and the reason when it does not.
+            emptied: told when etcd has lost everything, this node's record too.
+            quiet: seconds without a change after which an emptied etcd counts as filled again.
         """
         self._store = store
         self._mirror = mirror
@@ -106,16 +111,22 @@ class ClusterFollower:
         self._heard = asyncio.Event()
         self._away = asyncio.Event()
         self._sharing = Sharing()
+        self._emptied = emptied
+        self._quiet = quiet
+        self._refill = Refill(node_name)
+        self._settling: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+        self._spawn: Callable[..., asyncio.Task[None]] = asyncio.create_task
 
     async def run(self) -> None:
         """Follows for ever."""
-        fallback = asyncio.create_task(self._start_from_mirror(), name="start-from-mirror")
-        try:
+        async with asyncio.TaskGroup() as group:
+            self._spawn = group.create_task
+            group.create_task(self._start_from_mirror(), name="start-from-mirror")
             async for update in self._store.follow((*PREFIXES, self._external)):
-                await self.take(update)
+                async with self._turn:
+                    await self.take(update)
                 del update  # the whole state, perhaps, and the next one may be long in coming
-        finally:
-            fallback.cancel()
 
     async def take(self, update: Synced | Changes | Disconnected) -> None:
         """Handles one update of the store."""
@@ -123,11 +134,19 @@ class ClusterFollower:
             case Synced(snapshot=snapshot):
                 self._heard.set()
                 self._online(snapshot.revision)
+                believed = self._refill.take(snapshot)
+                self._settle_later(wanted=not believed)
+                if not believed:
+                    log.warning("etcd has lost every node: going on with what is known until it is filled again")
+                    self._emptied()
+                    return
                 self._mirror.replace(snapshot)
                 await self._push(self._read(snapshot, "etcd"))
             case Changes(revision=revision, changes=changes):
                 self._online(revision)
-                if not changes:
+                self._refill.apply(revision, changes)
+                self._settle_later(wanted=self._refill.doubts)
+                if not changes or self._refill.doubts:
                     return
                 self._mirror.apply(update)
                 decoded = []
@@ -144,12 +163,29 @@ class ClusterFollower:
             case Disconnected(reason=reason):
                 CONNECTED.set(0)
                 self._away.set()
+                self._settle_later(wanted=False)
                 self._connected(reason)
 
     def _online(self, revision: int) -> None:
         CONNECTED.set(1)
         REVISION.set(revision)
         self._connected("")
+
+    def _settle_later(self, *, wanted: bool) -> None:
+        if self._settling is not None:
+            self._settling.cancel()
+        self._settling = self._spawn(self._settle(), name="settle") if wanted else None
+
+    async def _settle(self) -> None:
+        await asyncio.sleep(self._quiet)
+        async with self._turn:
+            if not self._refill.has_nodes:
+                return  # the next change comes back here
+            self._settling = None  # it is too late to stop
+            snapshot = self._refill.believe()
+            log.info("etcd is filled again")
+            self._mirror.replace(snapshot)
+            await self._push(self._read(snapshot, "etcd"))
 
     async def _start_from_mirror(self) -> None:
         await asyncio.sleep(self._local_delay)
@@ -162,6 +198,7 @@ class ClusterFollower:
             return
         log.warning("etcd is away: starting from the local copy of revision %d", snapshot.revision)
         if not self._heard.is_set():
+            self._refill.take(snapshot)
             await self._push(self._read(snapshot, "mirror"))
 
     def _read(self, snapshot: Snapshot, source: str) -> ClusterRead:

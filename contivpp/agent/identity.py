@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from contivpp.model import codec, keys
@@ -56,6 +56,12 @@ class NodeIdentity:
         """Says what should be published; the newest word counts."""
         if wanted != self._wanted:
             self._wanted = wanted
+            self._wake.set()
+
+    def reclaim(self) -> None:
+        """Publishes again what etcd has lost: nobody else may be given the ID meanwhile."""
+        if self._wanted is not None and self._wanted.id:
+            self._wanted = replace(self._wanted, published=None)
             self._wake.set()
 
     async def run(self) -> None:

@@ -125,6 +125,7 @@ async def _run(settings: Settings, mirror: Mirror, plane: LinuxDataplane, store:
         push=controller.push,
         local_delay=seconds(tuning.delay_local_resync),
         connected=connected,
+        emptied=identity.reclaim,
     )
     pods = ControlledPodNetwork(controller)
     cni = CniServer(pods, settings.cni_socket)
