@@ -110,6 +110,7 @@ class ClusterFollower:
         self._connected = connected
         self._heard = asyncio.Event()
         self._away = asyncio.Event()
+        self._again = asyncio.Event()
         self._sharing = Sharing()
         self._emptied = emptied
         self._quiet = quiet
@@ -123,10 +124,22 @@ class ClusterFollower:
         async with asyncio.TaskGroup() as group:
             self._spawn = group.create_task
             group.create_task(self._start_from_mirror(), name="start-from-mirror")
-            async for update in self._store.follow((*PREFIXES, self._external)):
-                async with self._turn:
-                    await self.take(update)
-                del update  # the whole state, perhaps, and the next one may be long in coming
+            while True:
+                following = group.create_task(self._follow(), name="follow-etcd")
+                await self._again.wait()
+                self._again.clear()
+                following.cancel()
+                await asyncio.wait([following])
+
+    def read_again(self) -> None:
+        """Reads the whole state anew, as soon as etcd answers; until then what is known stays."""
+        self._again.set()
+
+    async def _follow(self) -> None:
+        async for update in self._store.follow((*PREFIXES, self._external)):
+            async with self._turn:
+                await self.take(update)
+            del update  # the whole state, perhaps, and the next one may be long in coming
 
     async def take(self, update: Synced | Changes | Disconnected) -> None:
         """Handles one update of the store."""

@@ -133,7 +133,11 @@ async def _run(settings: Settings, mirror: Mirror, plane: LinuxDataplane, store:
     reporter = Reporter(desired, scheduler, waiting=controller.why_not_ready)
     config = ConfigServer(settings.config_socket, reporter, push=controller.push)
     await config.start()
-    routes = [*_routes(controller, plane), *ExternalApi(reporter).routes()]
+    routes = [
+        *_routes(controller, plane),
+        *ControllerApi(controller, read_again=follower.read_again).routes(),
+        *ExternalApi(reporter).routes(),
+    ]
     roots = {
         "cni": cni.run(),
         "external-config": config.run(),
@@ -170,7 +174,6 @@ def _routes(controller: Controller, plane: LinuxDataplane) -> list[web.RouteDef]
 
     return [
         *NodeApi(controller, plane).routes(),
-        *ControllerApi(controller).routes(),
         *SchedulerApi(controller.scheduler, resync=resync).routes(),
     ]
 

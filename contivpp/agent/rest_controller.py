@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aiohttp import web
 
 from contivpp.agent.controller import Controller
@@ -13,9 +15,10 @@ from contivpp.daemon.http import json_response
 class ControllerApi:
     """The routes of the controller."""
 
-    def __init__(self, controller: Controller) -> None:
-        """Takes the controller."""
+    def __init__(self, controller: Controller, *, read_again: Callable[[], None]) -> None:
+        """Takes the controller, and what has the state of the cluster read anew."""
         self._controller = controller
+        self._read_again = read_again
 
     def routes(self) -> list[web.RouteDef]:
         """All routes, for the daemon's HTTP server."""
@@ -38,6 +41,7 @@ class ControllerApi:
         return json_response(shown[0] if "seq-num" in request.query else shown)
 
     async def resync(self, request: web.Request) -> web.Response:
-        """Asks for everything to be rendered anew and compared with the data plane; does not wait for it."""
+        """Asks for all to be read from etcd, rendered anew and compared with the data plane; does not wait for it."""
+        self._read_again()
         await self._controller.push(ResyncWanted("a request over REST"))
         return json_response("Resync request was successfully dispatched.")

@@ -157,3 +157,17 @@ async def test_a_stop_in_the_middle_of_additions_ends_well_and_leaves_no_half_po
     for pod in pods:
         assert one.add(pod) == held.get(f"default/{pod.name}", pod.address)
         assert one.ping(pod.address)
+
+
+async def test_a_resync_on_request_reads_etcd_and_the_data_plane(cluster: TestCluster) -> None:
+    [one] = await cluster.up(1)
+    before = one.get("controller/event-history")[-1]["SeqNum"]
+    ip("link", "del", "vxlanBVI", netns=one.netns)
+    one.post("controller/resync")
+    eventually(lambda: "vxlanBVI" in ip("-br", "link", netns=one.netns))
+
+    def both() -> bool:
+        names = {event["Name"] for event in one.get(f"controller/event-history?from={before + 1}&to={before + 9}")}
+        return {"Database Resync"} < names
+
+    eventually(both)

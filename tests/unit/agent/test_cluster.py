@@ -31,7 +31,8 @@ class World:
         self.told: asyncio.Queue[Event] = asyncio.Queue()
         self.away: list[str] = []
         self.emptied = asyncio.Event()
-        self._follower = ClusterFollower(
+        self.begun = 0
+        self.follower = ClusterFollower(
             self,
             mirror,
             node_name="node1",
@@ -41,9 +42,10 @@ class World:
             emptied=self.emptied.set,
             quiet=0.05,
         )
-        self.task = asyncio.create_task(self._follower.run())
+        self.task = asyncio.create_task(self.follower.run())
 
     async def follow(self, prefixes: Iterable[str]) -> AsyncIterator[Update]:
+        self.begun += 1
         while True:
             yield await self.updates.get()
 
@@ -130,4 +132,16 @@ async def test_an_etcd_that_is_away_again_is_not_filled(mirror: Mirror) -> None:
     event = await asyncio.wait_for(world.told.get(), 5)
     assert isinstance(event, ClusterRead)
     assert set(event.records) == {"node"}
+    await world.end()
+
+
+async def test_on_request_the_whole_state_is_read_anew(mirror: Mirror) -> None:
+    world = World(mirror)
+    await world.updates.put(Synced(snapshot(9, "a")))
+    assert await world.next() == ("etcd", {"default/a"})
+    world.follower.read_again()
+    while world.begun < 2:
+        await asyncio.sleep(0.001)
+    await world.updates.put(Synced(snapshot(10, "b")))
+    assert await world.next() == ("etcd", {"default/b"})
     await world.end()

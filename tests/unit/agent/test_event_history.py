@@ -129,7 +129,6 @@ async def test_a_record_has_the_fields_of_the_original_and_its_transaction(tmp_p
 
 async def client(tmp_path: Path) -> TestClient[Any, Any]:
     world = await in_sync(tmp_path)
-    server = Server(
-        HttpConfig.parse(None, default_port=0), health=Health(), routes=ControllerApi(world.controller).routes()
-    )
+    routes = ControllerApi(world.controller, read_again=lambda: None).routes()
+    server = Server(HttpConfig.parse(None, default_port=0), health=Health(), routes=routes)
     return TestClient(TestServer(server.application()))
