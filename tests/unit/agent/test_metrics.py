@@ -8,16 +8,18 @@ from pathlib import Path
 from prometheus_client import REGISTRY
 
 from contivpp.agent import program
+from contivpp.ksr import metrics
 
 README = Path(__file__).resolve().parents[3] / "README.md"
 
 
-def test_every_metric_of_the_agent_is_in_the_readme_and_the_other_way_round() -> None:
-    assert program.run  # whose import registers them all
+def test_every_metric_is_in_the_readme_and_the_other_way_round() -> None:
+    assert program.run  # whose import registers those of the agent and the scheduler
+    assert metrics.LEADER
     exported = {
         metric.name + ("_total" if metric.type == "counter" else "")
         for metric in REGISTRY.collect()
-        if metric.name.startswith("contiv_agent_")
+        if metric.name.startswith("contiv_") and not metric.name.startswith("contiv_agent_vpp_")
     }
-    assert exported == set(re.findall(r"`(contiv_agent_\w+)`", README.read_text()))
+    assert exported == set(re.findall(r"`(contiv_(?:agent|scheduler|ksr)_\w+)`", README.read_text()))
     assert all(metric.documentation for metric in REGISTRY.collect())
