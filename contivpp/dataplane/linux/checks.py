@@ -120,7 +120,7 @@ def _veth(link: Veth) -> Veth:
     _logical("name", link.name)
     _kernel("host_name", link.host_name)
     _kernel("peer_name", link.peer_name)
-    if not _NAMESPACE.fullmatch(link.netns):
+    if link.netns and not _NAMESPACE.fullmatch(link.netns):
         message = f"field netns: {link.netns!r} is not a network namespace: write one such as /run/netns/name"
         raise ValueError(message)
     return dataclasses.replace(

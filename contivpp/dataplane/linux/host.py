@@ -10,15 +10,15 @@ from contivpp.dataplane.linux.kernel import Kernel, parse_alias
 from contivpp.dataplane.linux.netlink import Netlink
 
 HostAddress = tuple[str, str, int]
-"""Link, address with prefix length, MTU of the link in bytes."""
+"""Link, address with prefix length ("" for a link without any), MTU of the link in bytes."""
 
 _GROUPS = 0x1 | 0x10 | 0x100  # links, IPv4 addresses, IPv6 addresses
 _LOOPBACK_FLAG = 0x8
 _SETTLE = 0.2
 
 
-def addresses(kernel: Kernel) -> tuple[HostAddress, ...]:
-    """Global addresses of links that are not ours, sorted."""
+def addresses(kernel: Kernel, *, bare: bool = False) -> tuple[HostAddress, ...]:
+    """Global addresses of links that are not ours, sorted; with `bare` also every link that has none."""
     links = {}
     for link in kernel.links():
         ours = parse_alias(link.get_attr("IFLA_IFALIAS")) is not None
@@ -30,15 +30,18 @@ def addresses(kernel: Kernel) -> tuple[HostAddress, ...]:
             name, mtu = links[item["index"]]
             text = item.get_attr("IFA_LOCAL") or item.get_attr("IFA_ADDRESS")
             found.append((name, f"{text}/{item['prefixlen']}", mtu))
+    if bare:
+        used = {name for name, _, _ in found}
+        found += [(name, "", mtu) for name, mtu in links.values() if name not in used]
     return tuple(sorted(found))
 
 
-async def watch(kernel: Kernel) -> AsyncIterator[tuple[HostAddress, ...]]:
+async def watch(kernel: Kernel, *, bare: bool = False) -> AsyncIterator[tuple[HostAddress, ...]]:
     """The addresses now, and again whenever they changed; a burst of changes counts as one."""
     loop = asyncio.get_running_loop()
     with Netlink(kernel.netns, groups=_GROUPS) as monitor:
         monitor.socket.setblocking(False)
-        last = addresses(kernel)
+        last = addresses(kernel, bare=bare)
         yield last
         while True:
             try:
@@ -50,6 +53,6 @@ async def watch(kernel: Kernel) -> AsyncIterator[tuple[HostAddress, ...]]:
                 pass
             except OSError:  # news were lost: what counts is what is there now
                 await asyncio.sleep(_SETTLE)
-            if (now := addresses(kernel)) != last:
+            if (now := addresses(kernel, bare=bare)) != last:
                 last = now
                 yield now

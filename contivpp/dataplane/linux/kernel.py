@@ -57,12 +57,12 @@ class Kernel:
         self.node.close()
 
     def open(self, netns: str) -> Netlink:
-        """A socket in a pod's namespace; close it.
+        """A socket in a pod's namespace, or with "" in the node's; close it.
 
         Raises:
             NamespaceGoneError: there is none.
         """
-        return Netlink(netns)
+        return Netlink(netns or self.netns)
 
     # ---- where links are
 

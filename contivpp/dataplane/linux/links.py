@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from contivpp.dataplane.linux import messages
+from contivpp.dataplane.linux import messages, offload
 from contivpp.dataplane.linux.kernel import GONE, Kernel, Place, alias_of, parse_alias
 from contivpp.dataplane.linux.netlink import KernelError, NamespaceGoneError
-from contivpp.dataplane.linux.values import LinkEnd, Veth, Vxlan
-from contivpp.scheduler.api import DONE, Dependency, Observed, Operation, OperationKind, Outcome
+from contivpp.dataplane.linux.values import LinkEnd, LinkName, Veth, Vxlan, is_pod_end
+from contivpp.scheduler.api import DONE, Dependency, Observed, Operation, OperationKind, Outcome, by_key
 
 _ETHERNET_MTU = 1500
 _LONGEST_NAME = 15
+_OWN_NAMESPACE = "/proc/thread-self/ns/net"
 
 
 class LinkDescriptor:
@@ -37,11 +39,11 @@ class LinkDescriptor:
         return ()
 
     def derived(self, key: str, link: Veth | Vxlan) -> Mapping[str, Any]:
-        """The end in the pod, for what is on it to depend on."""
+        """The other end, and the names on the node, for what is on them to depend on."""
         if isinstance(link, Vxlan):
             return {}
-        end = LinkEnd(Veth.peer_link(link.name))
-        return {end.key: end}
+        names = (link.host_name,) if link.netns else (link.host_name, link.peer_name)
+        return by_key(LinkEnd(Veth.peer_link(link.name)), *map(LinkName, names))
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
         """One link after the other: each is a few messages that need each other."""
@@ -56,7 +58,10 @@ class LinkDescriptor:
             if known is None:
                 continue
             name, netns = known
-            value = self._veth(link, name, netns, places) if netns else _vxlan(link, name)
+            if is_pod_end(name):
+                continue
+            pair = bool(netns) or _kind(link) == "veth"
+            value = self._veth(link, name, netns, places) if pair else _vxlan(link, name)
             found[value.key] = Observed(value, metadata={"ifindex": link["index"]})
         return found
 
@@ -70,9 +75,9 @@ class LinkDescriptor:
                 case Operation(kind=OperationKind.CREATE, value=Vxlan() as link):
                     self._create_vxlan(link)
                 case Operation(value=link, previous=previous):
-                    if not _differs_only_in_mtu(link, previous) or not link.mtu:
+                    if not _can_change(previous, link):
                         return Outcome(recreate=True)
-                    self._set_mtu(link)
+                    self._change(previous, link)
         except NamespaceGoneError as error:
             return Outcome(error=str(error))
         except KernelError as error:
@@ -83,7 +88,7 @@ class LinkDescriptor:
 
     def _create_veth(self, link: Veth) -> None:
         try:
-            netns = os.open(link.netns, os.O_RDONLY | os.O_CLOEXEC)
+            netns = os.open(link.netns or self._kernel.netns or _OWN_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise NamespaceGoneError(f"there is no network namespace {link.netns}") from error
         try:
@@ -99,11 +104,13 @@ class LinkDescriptor:
             with self._kernel.open(link.netns) as inside:
                 inside.must(
                     messages.set_link(link.peer_name, alias=alias_of(peer, link.netns)),
-                    messages.set_link("lo"),
+                    *([messages.set_link("lo")] if link.netns else []),
                 )
                 index = inside.index_of(messages.get_link(link.peer_name))
             self._kernel.note(peer, Place(link.netns, index, link.peer_name))
-        except (KernelError, NamespaceGoneError):
+            if not link.offload:
+                self._set_offload(link)
+        except (KernelError, NamespaceGoneError, OSError):
             self._remove(link.host_name)
             raise
 
@@ -151,29 +158,48 @@ class LinkDescriptor:
                 self._kernel.note(link.name, place)
                 raise
 
-    def _set_mtu(self, link: Veth | Vxlan) -> None:
-        self._kernel.node.must(messages.set_link(link.host_name, mtu=link.mtu))
-        if isinstance(link, Veth):
-            with self._kernel.open(link.netns) as inside:
-                inside.must(messages.set_link(link.peer_name, mtu=link.mtu))
+    def _change(self, previous: Veth | Vxlan, link: Veth | Vxlan) -> None:
+        if link.mtu != previous.mtu:
+            self._kernel.node.must(messages.set_link(link.host_name, mtu=link.mtu))
+            if isinstance(link, Veth):
+                with self._kernel.open(link.netns) as inside:
+                    inside.must(messages.set_link(link.peer_name, mtu=link.mtu))
+        if isinstance(link, Veth) and isinstance(previous, Veth) and link.offload != previous.offload:
+            self._set_offload(link)
+
+    def _set_offload(self, link: Veth) -> None:
+        node = self._kernel.netns
+        for netns, name in ((node, link.host_name), (link.netns or node, link.peer_name)):
+            offload.set_checksums(netns, name, on=link.offload)
 
     def _veth(self, link: Any, name: str, netns: str, places: Mapping[str, Place]) -> Veth:
         peer_name, peer_mac, up = "", "", bool(link["flags"] & messages.UP)
+        host_name, node = link.get_attr("IFLA_IFNAME"), self._kernel.netns
+        left_to_receiver = True
         if (place := places.get(Veth.peer_link(name))) is not None:
             with contextlib.suppress(NamespaceGoneError), self._kernel.open(netns) as inside:
                 for other in inside.dump(messages.get_links()):
                     if other["index"] == place.index:
                         peer_name, peer_mac = place.name, other.get_attr("IFLA_ADDRESS") or ""
                         up = up and bool(other["flags"] & messages.UP)
+            with contextlib.suppress(NamespaceGoneError, OSError):
+                ends = ((node, host_name), (netns or node, place.name))
+                left_to_receiver = any(offload.checksums(where, end) for where, end in ends)
         return Veth(
             name=name,
-            host_name=link.get_attr("IFLA_IFNAME") if up else "",
+            host_name=host_name if up else "",
             peer_name=peer_name,
             netns=netns,
             mac=link.get_attr("IFLA_ADDRESS") or "",
             peer_mac=peer_mac,
             mtu=_mtu(link, _ETHERNET_MTU),
+            offload=left_to_receiver,
         )
+
+
+def _kind(link: Any) -> str:
+    info = link.get_attr("IFLA_LINKINFO")
+    return (info.get_attr("IFLA_INFO_KIND") or "") if info else ""
 
 
 def _vxlan(link: Any, name: str) -> Vxlan:
@@ -196,8 +222,12 @@ def _mtu(link: Any, default: int) -> int:
     return 0 if mtu == default else mtu
 
 
-def _differs_only_in_mtu(one: Veth | Vxlan, other: Veth | Vxlan) -> bool:
-    def rest(link: Veth | Vxlan) -> tuple[Any, ...]:
-        return tuple(getattr(link, name) for name in type(link).__slots__ if name != "mtu")
-
-    return type(one) is type(other) and rest(one) == rest(other)
+def _can_change(previous: Veth | Vxlan, link: Veth | Vxlan) -> bool:
+    """Whether a link can become another value as it is; only MTU (to a known one) and offload can change."""
+    if link.mtu != previous.mtu and not link.mtu:
+        return False
+    if isinstance(link, Veth) and isinstance(previous, Veth):
+        return dataclasses.replace(previous, mtu=link.mtu, offload=link.offload) == link
+    if isinstance(link, Vxlan) and isinstance(previous, Vxlan):
+        return dataclasses.replace(previous, mtu=link.mtu) == link
+    return False

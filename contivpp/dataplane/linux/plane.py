@@ -13,6 +13,7 @@ from contivpp.dataplane.linux.addresses import AddressDescriptor
 from contivpp.dataplane.linux.checks import checked
 from contivpp.dataplane.linux.kernel import Kernel
 from contivpp.dataplane.linux.links import LinkDescriptor
+from contivpp.dataplane.linux.names import LinkNameDescriptor
 from contivpp.dataplane.linux.neighbours import ForwardingDescriptor, NeighbourDescriptor
 from contivpp.dataplane.linux.routes import RouteDescriptor
 from contivpp.dataplane.linux.rules import RuleDescriptor
@@ -34,12 +35,21 @@ class LinuxDataplane:
 
     name = "linux"
 
-    def __init__(self, state_dir: Path, *, netns: str = "") -> None:
-        """Takes the folder for what must be remembered, and the node's namespace; "" is this process's."""
+    def __init__(self, state_dir: Path, *, netns: str = "", attaching: bool = False) -> None:
+        """Takes what it needs.
+
+        Args:
+            state_dir: the folder for what must be remembered.
+            netns: the node's namespace; "" is this process's.
+            attaching: whether something else is attached to links of the node by their kernel names: then every link
+                is known, also those without an address.
+        """
         self._kernel = Kernel(netns)
+        self._attaching = attaching
         self._descriptors: tuple[Descriptor, ...] = (
             SysctlDescriptor(self._kernel, state_dir / "sysctl.json"),
             LinkDescriptor(self._kernel),
+            *((LinkNameDescriptor(self._kernel),) if attaching else ()),
             AddressDescriptor(self._kernel),
             ForwardingDescriptor(self._kernel),
             NeighbourDescriptor(self._kernel),
@@ -71,12 +81,12 @@ class LinuxDataplane:
         self._kernel.close()
 
     async def host_addresses(self) -> tuple[host.HostAddress, ...]:
-        """The node's own global addresses, without ours."""
-        return host.addresses(self._kernel)
+        """The node's own global addresses, without ours; see `host.addresses`."""
+        return host.addresses(self._kernel, bare=self._attaching)
 
     def watch_host(self) -> AsyncIterator[tuple[host.HostAddress, ...]]:
         """`host_addresses` now and on every change, for ever."""
-        return host.watch(self._kernel)
+        return host.watch(self._kernel, bare=self._attaching)
 
     async def link_index(self, name: str) -> int:
         """The index of a link by its kernel name, 0 when there is none."""
@@ -124,6 +134,7 @@ class LinuxDataplane:
             operations = [
                 Operation(OperationKind.DELETE, key, observed.value, observed.value)
                 for key, observed in sorted(found.items())
+                if not observed.foreign
             ]
             outcomes = await descriptor.apply(operations)
             for operation, outcome in zip(operations, outcomes, strict=True):

@@ -14,6 +14,7 @@ LOOPBACK = "lo"
 MAIN_TABLE = 254
 _POD_END = "@pod"
 _ENDS = "linux/link-end/"
+_NAMES = "linux/link-name/"
 
 
 def is_pod_end(link: str) -> bool:
@@ -30,11 +31,13 @@ def link_key(link: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Veth:
-    """A pair of links: `host_name` on the node, `peer_name` in the namespace at the path `netns`.
+    """A pair of links: `host_name` on the node, `peer_name` in the namespace at the path `netns` ("": on the node too).
 
     Attributes:
         mac: of the node's end; peer_mac of the other one.
         mtu: of both, in bytes.
+        offload: whether both ends leave checksums to whoever receives; what reads frames with AF_PACKET gets wrong
+            ones then.
     """
 
     prefix: ClassVar[str] = "linux/link/"
@@ -46,6 +49,7 @@ class Veth:
     mac: str
     peer_mac: str
     mtu: int = 0
+    offload: bool = True
 
     @property
     def key(self) -> str:
@@ -54,7 +58,7 @@ class Veth:
 
     @staticmethod
     def peer_link(name: str) -> str:
-        """The logical name of the end in the pod."""
+        """The logical name of the end in the pod, or of the second one on the node."""
         return name + _POD_END
 
 
@@ -94,6 +98,25 @@ class LinkEnd:
     def key(self) -> str:
         """By logical name."""
         return _ENDS + self.name
+
+
+@dataclass(frozen=True, slots=True)
+class LinkName:
+    """That the node has a link with this kernel name, whoever made it."""
+
+    prefix: ClassVar[str] = _NAMES
+
+    name: str
+
+    @property
+    def key(self) -> str:
+        """By kernel name."""
+        return link_name_key(self.name)
+
+
+def link_name_key(name: str) -> str:
+    """The key that is available while the node has a link with this kernel name."""
+    return _NAMES + name
 
 
 @dataclass(frozen=True, slots=True)

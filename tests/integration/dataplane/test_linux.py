@@ -6,11 +6,13 @@ import contextlib
 import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from contivpp.dataplane.linux import offload
 from contivpp.dataplane.linux.plane import LinuxDataplane
 from contivpp.dataplane.linux.values import (
     Address,
@@ -216,3 +218,54 @@ async def test_the_nodes_own_addresses_are_told_and_ours_are_not(two: tuple[Node
     ip("addr", "add", "10.200.1.1/24", "dev", "eth9", netns=one.netns)
     assert ("eth9", "10.200.1.1/24", 1500) in await anext(watching)
     await watching.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_pair_whose_both_ends_are_on_the_node(tmp_path: Path) -> None:
+    with namespaces("n1") as (one,):
+        ip("link", "add", "eth7", "type", "bridge", netns=one)
+        plane = LinuxDataplane(tmp_path, netns=path(one), attaching=True)
+        scheduler = Scheduler(plane.descriptors())
+        pair = Veth("host-link", "vpp1", "vpp2", "", "02:fe:00:00:00:01", "02:fe:00:00:00:02", 1400, offload=False)
+        wanted = by_key(pair, Address("host-link", "10.9.0.2/24"), Route("10.8.0.0/16", "10.9.0.1", "host-link"))
+        assert dict((await scheduler.commit(wanted)).errors) == {}
+        states = {name: scheduler.state_of(f"linux/link-name/{name}") for name in ("vpp1", "vpp2", "eth7", "eth8")}
+        await scheduler.downstream_resync()
+        states |= {"eth7": scheduler.state_of("linux/link-name/eth7")}
+        assert states == {
+            "vpp1": ValueState.CONFIGURED,
+            "vpp2": ValueState.CONFIGURED,
+            "eth7": ValueState.OBTAINED,
+            "eth8": ValueState.NONEXISTENT,
+        }
+        assert ("eth7", "", 1500) in await plane.host_addresses()
+        again = Scheduler(plane.descriptors())
+        result = await again.resync(wanted)
+        assert (dict(result.errors), result.executed) == ({}, 0)
+        ip("link", "del", "vpp2", netns=one)
+        assert dict((await again.downstream_resync()).errors) == {}
+        assert {"vpp1", "vpp2"} <= {line.split("@")[0].split()[0] for line in ip("-br", "link", netns=one).splitlines()}
+        assert await plane.remove_everything() > 0
+        assert "vpp" not in ip("-br", "link", netns=one)
+        await plane.close()
+
+
+async def test_checksums_are_computed_before_they_are_sent_where_that_is_asked_for(tmp_path: Path) -> None:
+    with namespaces("n1", "a") as (one, a):
+
+        def computed() -> list[bool]:
+            ends = ((one, "hpoda"), (a, "eth0"))
+            return [not offload.checksums(path(netns), name) for netns, name in ends]
+
+        plane = LinuxDataplane(tmp_path, netns=path(one))
+        scheduler = Scheduler(plane.descriptors())
+        link = Veth("poda", "hpoda", "eth0", path(a), "02:fe:00:00:00:01", "02:fe:00:00:00:02", 1400)
+        for wanted, expected in ((link, False), (replace(link, offload=False), True)):
+            assert dict((await scheduler.commit(by_key(wanted))).errors) == {}
+            assert computed() == [expected, expected]
+        index = ip("link", "show", "hpoda", netns=one).split(":")[0]
+        offload.set_checksums(path(a), "eth0", on=True)
+        assert dict((await scheduler.downstream_resync()).errors) == {}
+        assert computed() == [True, True]
+        assert ip("link", "show", "hpoda", netns=one).split(":")[0] == index, "the link lives on"
+        assert (await Scheduler(plane.descriptors()).resync(by_key(replace(link, offload=False)))).executed == 0
+        await plane.close()
