@@ -379,6 +379,8 @@ class Controller:
 
     async def _resync_downstream(self, event: DownstreamResyncWanted) -> Outcome:
         result = await self.scheduler.downstream_resync(description=event.describe())
+        if event.done is not None:
+            answer(event.done, result.seq)
         self._note({}, result)
         self.healing.compared()
         self.healing.failed(result.errors, caused_by=self._seq, what=event.describe())

@@ -198,11 +198,16 @@ class ResyncWanted(BaseEvent):
 
 @dataclass(frozen=True, slots=True)
 class DownstreamResyncWanted(BaseEvent):
-    """Somebody, or the period of healing, asks for what is wanted to be compared with the data plane."""
+    """Somebody, or the period of healing, asks for what is wanted to be compared with the data plane.
+
+    Attributes:
+        done: resolved with the number of the transaction, when somebody waits.
+    """
 
     name = "Downstream Resync"
     method = Method.DOWNSTREAM_RESYNC
     reason: str
+    done: asyncio.Future[int] | None = field(default=None, compare=False)
 
     def describe(self) -> str:
         """Who asks."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -169,8 +170,10 @@ def _limits(tuning: ControllerConfig) -> Limits:
 
 
 def _routes(controller: Controller, plane: LinuxDataplane) -> list[web.RouteDef]:
-    def resync(reason: str) -> Awaitable[None]:
-        return controller.push(DownstreamResyncWanted(reason))
+    async def resync(reason: str) -> int:
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        await controller.push(DownstreamResyncWanted(reason, done))
+        return await done
 
     return [
         *NodeApi(controller, plane).routes(),

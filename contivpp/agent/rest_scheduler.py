@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
+from contivpp.agent.pods.api import NotReadyError
 from contivpp.daemon.http import json_response
 from contivpp.scheduler import pictures, records, views
 from contivpp.scheduler.history import Transaction
@@ -16,13 +17,19 @@ from contivpp.scheduler.timeline import Revision
 
 _NANOSECONDS = 1_000_000_000
 _DRAWING_SECONDS = 60
+_RESYNC_SECONDS = 60
 
 
 class SchedulerApi:
     """The routes of the scheduler."""
 
-    def __init__(self, scheduler: Scheduler, *, resync: Callable[[str], Awaitable[None]]) -> None:
-        """Takes the scheduler, and what asks the controller for a downstream resync, given the reason."""
+    def __init__(self, scheduler: Scheduler, *, resync: Callable[[str], Awaitable[int]]) -> None:
+        """Takes the scheduler, and what has the controller do a downstream resync.
+
+        Args:
+            scheduler: what is shown.
+            resync: given the reason; returns the number of the transaction, or raises NotReadyError.
+        """
         self._scheduler = scheduler
         self._resync = resync
 
@@ -146,9 +153,16 @@ class SchedulerApi:
         return json_response({**views.stats(), "States": self._scheduler.summary()})
 
     async def downstream_resync(self, request: web.Request) -> web.Response:
-        """Asks for a comparison with the data plane, and does not wait for it."""
-        await self._resync("a request over REST")
-        return json_response("Resync request was successfully dispatched.")
+        """Compares what is wanted with the data plane and mends it; answers with the transaction."""
+        try:
+            async with asyncio.timeout(_RESYNC_SECONDS):
+                number = await self._resync("a request over REST")
+        except NotReadyError as error:
+            return json_response({"Error": str(error)}, status=503)
+        except TimeoutError:
+            message = f"not done within {_RESYNC_SECONDS} s; it goes on: see /scheduler/txn-history"
+            return json_response({"Error": message}, status=504)
+        return json_response(records.transaction(self._scheduler.history[number]))
 
     def _at(self, request: web.Request) -> list[Revision]:
         if "time" not in request.query:

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from contivpp.agent.pods.api import NotReadyError
 from contivpp.agent.rest_scheduler import SchedulerApi
 from contivpp.daemon.http import Health, Server
 from contivpp.daemon.http_config import HttpConfig
@@ -25,8 +26,11 @@ async def client() -> AsyncIterator[TestClient[Any, Any]]:
     await scheduler.commit({"link/a": Thing("link/a")}, description="first")
     await scheduler.commit({"address/a": Thing("address/a", needs=("link/b",)), "route/a": Thing("route/a")})
 
-    async def resync(reason: str) -> None:
+    async def resync(reason: str) -> int:
         asked.append(reason)
+        if len(asked) > 1:
+            raise NotReadyError("the agent is stopping; try again")
+        return (await scheduler.downstream_resync(description=reason)).seq
 
     asked.clear()
     config = HttpConfig.parse(None, default_port=1)
@@ -103,5 +107,9 @@ async def test_statistics_and_a_resync_on_request(client: TestClient[Any, Any]) 
     assert stats["States"] == {"CONFIGURED": 1, "PENDING": 1, "RETRYING": 1}
     assert stats["Operations"]["link create done"] >= 1
     async with client.post("/scheduler/downstream-resync") as answer:
-        assert answer.status == 200
-    assert asked == ["a request over REST"]
+        transaction = await answer.json()
+        assert (answer.status, transaction["ResyncType"]) == (200, "DownstreamResync")
+        assert transaction["Description"] == "a request over REST"
+    async with client.post("/scheduler/downstream-resync") as answer:
+        assert answer.status == 503
+        assert "try again" in (await answer.json())["Error"]
