@@ -25,6 +25,7 @@ from contivpp.agent.event_queue import EventQueue, Queued, refuse
 from contivpp.agent.events import (
     ClusterChanged,
     ClusterRead,
+    DataPlaneAppeared,
     DownstreamResyncWanted,
     Event,
     ExternalConfigChanged,
@@ -45,7 +46,7 @@ from contivpp.agent.events import (
 from contivpp.agent.external.config import ETCD_SOURCE
 from contivpp.agent.healing import Healing, HealingConfig
 from contivpp.agent.identity import Wanted
-from contivpp.agent.node_address import choose_node_address
+from contivpp.agent.node_address import attachment_of, choose_node_address, why_no_address
 from contivpp.agent.node_config import KIND as NODE_CONFIG
 from contivpp.agent.node_config import NodeConfigSource
 from contivpp.agent.pods.registry import PodRegistry
@@ -78,6 +79,7 @@ class Controller:
         history: EventHistory,
         healing: HealingConfig,
         verify: bool = False,
+        obstacle: Callable[[], str] = lambda: "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Takes what the controller owns and drives.
@@ -93,6 +95,8 @@ class Controller:
             history: where handled events are kept.
             healing: when failures are healed.
             verify: whether every event is followed by a comparison of what is with what should be.
+            obstacle: why the data plane cannot be used; "" when it can. Without it nothing can be read, so the first
+                resync waits for it: a restart finds everything, and does nothing.
             clock: in seconds, for healing.
         """
         self.view = view
@@ -108,6 +112,7 @@ class Controller:
         self._recorder = recorder
         recorder.bind(desired)
         self._verifying = verify
+        self._obstacle = obstacle
         self._cluster_read = False
         self._host: tuple[tuple[str, str, int], ...] = ()
         self._seq = 0
@@ -210,6 +215,10 @@ class Controller:
                 return await self._external_changed(event)
             case HealingWanted() | ResyncWanted():
                 return await self._resync_everything(event)
+            case DataPlaneAppeared() if not self.ready.is_set():
+                return await self._best_effort(self._refresh_own())
+            case DataPlaneAppeared():
+                return await self._resync_everything(event)
             case DownstreamResyncWanted():
                 return await self._resync_downstream(event)
             case VerificationWanted():
@@ -225,10 +234,9 @@ class Controller:
         if not view.own.id:
             return f"node {view.own.name} has no ID yet: is it registered in Kubernetes, and does KSR run?"
         if not view.own.addresses:
-            return (
-                f"no address of node {view.own.name} is known: none of its links has the configured address "
-                f"or one of those that Kubernetes knows ({', '.join(view.own.management) or 'none'})"
-            )
+            return why_no_address(view.config, view.own.name, view.own.management)
+        if obstacle := self._obstacle():
+            return obstacle
         return "the agent is synchronising the data plane"
 
     # ---- the cluster and this node
@@ -279,6 +287,7 @@ class Controller:
             management=management,
             addresses=(address,) if address else view.own.addresses,
             mtu=mtu or view.own.mtu,
+            **attachment_of(view.config, self._host),
         )
         if node_id:
             self.pods.rebuild(view)
@@ -352,7 +361,8 @@ class Controller:
 
     def _may_start(self) -> bool:
         """Only once it is known what should be there may anything be removed."""
-        return self._cluster_read and bool(self.view.own.id) and bool(self.view.own.addresses)
+        known = self._cluster_read and bool(self.view.own.id) and bool(self.view.own.addresses)
+        return known and not self._obstacle()
 
     async def _first_resync(self) -> Outcome:
         self._record.method = int(Method.FULL_RESYNC)
@@ -369,7 +379,7 @@ class Controller:
 
     # ---- resyncs of what is in sync already
 
-    async def _resync_everything(self, event: HealingWanted | ResyncWanted) -> Outcome:
+    async def _resync_everything(self, event: HealingWanted | ResyncWanted | DataPlaneAppeared) -> Outcome:
         log.info("%s", event.describe())
         difference = self.desired.resync(self.view)
         result = await self.scheduler.resync(self.desired.values(), description=event.describe())
@@ -399,7 +409,7 @@ class Controller:
         self._resynced(event, result)
         return result.executed, result.errors
 
-    def _resynced(self, event: HealingWanted | ResyncWanted | VerificationWanted, result: Result) -> None:
+    def _resynced(self, event: Event, result: Result) -> None:
         """Everything was compared: without errors all is healed, whoever asked; with errors only healing has failed."""
         if isinstance(event, HealingWanted) or not result.errors:
             self.healing.healed(result.errors, seq=self._seq)

@@ -109,6 +109,19 @@ class HostChanged(BaseEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class DataPlaneAppeared(BaseEvent):
+    """The data plane can be used, and nothing is known of what is in it; may be why the first resync can run now."""
+
+    name = "Data Plane Appearance"
+    method = Method.UPSTREAM_RESYNC
+    who: str
+
+    def describe(self) -> str:
+        """Which one."""
+        return f"{self.name}: {self.who}"
+
+
+@dataclass(frozen=True, slots=True)
 class NodeConfigChanged(BaseEvent):
     """What is particular to this node is something else now; follows the event that brought the record."""
 
@@ -239,6 +252,7 @@ Event = (
     ClusterRead
     | ClusterChanged
     | HostChanged
+    | DataPlaneAppeared
     | NodeConfigChanged
     | PodAdded
     | PodDeleted

@@ -21,6 +21,7 @@ _SOCKET = Path("/run/contiv/cni.sock")
 BAD_SETTINGS = 2
 
 StateDir = Annotated[Path, typer.Option(help="Folder for what the agent must remember.", envvar="CONTIV_STATE_DIR")]
+VppSocket = Annotated[Path, typer.Option(help="Of VPP's binary API.", envvar="VPP_API_SOCKET")]
 NodeNetns = Annotated[str, typer.Option(help="Path of the network namespace that is the node; its own when empty.")]
 
 
@@ -38,6 +39,7 @@ def run(
     config_socket: Annotated[
         Path | None, typer.Option(help="Where other programs configure; config.sock beside the CNI socket by default.")
     ] = None,
+    vpp_socket: VppSocket = settings.VPP_SOCKET,
     node_netns: NodeNetns = "",
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error")] = "info",
 ) -> None:
@@ -53,6 +55,7 @@ def run(
             state_dir=state_dir,
             cni_socket=cni_socket,
             config_socket=config_socket,
+            vpp_socket=vpp_socket,
             netns=node_netns,
         )
     except (settings.SettingsError, ValueError) as error:
@@ -87,14 +90,22 @@ def check(
 
 
 @app.command()
-def reset(state_dir: StateDir = _STATE, node_netns: NodeNetns = "") -> None:
+def reset(
+    state_dir: StateDir = _STATE, vpp_socket: VppSocket = settings.VPP_SOCKET, node_netns: NodeNetns = ""
+) -> None:
     """Takes off this node everything that the agent ever made, and forgets it."""
     from contivpp.dataplane.linux.plane import LinuxDataplane, RemovalError  # noqa: PLC0415
+    from contivpp.dataplane.vpp.plane import VppDataplane  # noqa: PLC0415
 
     async def remove() -> int:
+        removed, left = 0, ""
+        if vpp_socket.exists():
+            removed, left = await VppDataplane(vpp_socket).remove_everything()
+        if left:
+            print(f"contiv-agent: what is in VPP stays until it ends: {left}", file=sys.stderr)
         plane = LinuxDataplane(state_dir, netns=node_netns)
         try:
-            return await plane.remove_everything()
+            return removed + await plane.remove_everything()
         finally:
             await plane.close()
 

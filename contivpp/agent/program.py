@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Protocol
 
 from aiohttp import web
 
@@ -13,11 +14,13 @@ from contivpp.agent.cni.server import CniServer
 from contivpp.agent.connectivity.linux import LinuxConnectivity
 from contivpp.agent.connectivity.nodes import OwnNodeFeature, RemoteNodesFeature
 from contivpp.agent.connectivity.pods import LocalPodsFeature
+from contivpp.agent.connectivity.renderer import ConnectivityRenderer
+from contivpp.agent.connectivity.vpp import VppConnectivity
 from contivpp.agent.controller import Controller
 from contivpp.agent.desired import Desired
 from contivpp.agent.etcd_probe import EtcdProbe
 from contivpp.agent.event_history import EventHistory
-from contivpp.agent.events import DownstreamResyncWanted, HostChanged
+from contivpp.agent.events import DataPlaneAppeared, DownstreamResyncWanted, HostChanged
 from contivpp.agent.external.config import ExternalConfig
 from contivpp.agent.external.report import ExternalApi, Reporter
 from contivpp.agent.external.server import ConfigServer
@@ -39,6 +42,9 @@ from contivpp.agent.view import OwnNode, View
 from contivpp.daemon import tasks
 from contivpp.daemon.http import Health, Server
 from contivpp.dataplane.linux.plane import LinuxDataplane
+from contivpp.dataplane.linux.values import LinkName, link_name_key
+from contivpp.dataplane.vpp.plane import VppDataplane
+from contivpp.model.config import ContivConfig
 from contivpp.model.controller_config import ControllerConfig, seconds
 from contivpp.scheduler.history import Limits
 from contivpp.scheduler.retries import Retry
@@ -48,7 +54,22 @@ from contivpp.store.mirror import Mirror
 log = logging.getLogger(__name__)
 
 
-def features_of(renderer: LinuxConnectivity) -> Sequence[Feature]:
+class Renderer(ConnectivityRenderer, Protocol):
+    """Connectivity on one data plane, and the MTU that it leaves to pods."""
+
+    def mtu(self, own: OwnNode) -> int:
+        """The MTU of pods in bytes; 0 unknown."""
+        ...
+
+
+def renderer_of(config: ContivConfig) -> Renderer:
+    """How connectivity is expressed on the data plane that is configured."""
+    if config.dataplane == "vpp":
+        return VppConnectivity(main=config.main_vrf_id, pods=config.pod_vrf_id, mtu=config.mtu_size)
+    return LinuxConnectivity(mtu=config.mtu_size)
+
+
+def features_of(renderer: ConnectivityRenderer) -> Sequence[Feature]:
     """Everything that this agent can do."""
     return OwnNodeFeature(renderer), RemoteNodesFeature(renderer), LocalPodsFeature(renderer)
 
@@ -62,20 +83,24 @@ async def run(settings: Settings) -> int:
     for sentence in settings.config.without_effect():
         log.info("%s", sentence)
     mirror = Mirror(settings.state_dir / "agent.db")
-    plane = LinuxDataplane(settings.state_dir, netns=settings.netns)
+    vpp = VppDataplane(settings.vpp_socket, link_key=link_name_key) if settings.config.dataplane == "vpp" else None
+    plane = LinuxDataplane(settings.state_dir, netns=settings.netns, attaching=vpp is not None)
     await plane.start()
     try:
         async with await Store.open(settings.etcd) as store:
-            return await _run(settings, mirror, plane, store)
+            return await _run(settings, mirror, plane, vpp, store)
     finally:
         await plane.close()
         mirror.close()
 
 
-async def _run(settings: Settings, mirror: Mirror, plane: LinuxDataplane, store: Store) -> int:
+async def _run(
+    settings: Settings, mirror: Mirror, plane: LinuxDataplane, vpp: VppDataplane | None, store: Store
+) -> int:
     tuning = settings.controller
-    renderer = LinuxConnectivity(mtu=settings.config.mtu_size)
-    scheduler = SparingScheduler(plane.descriptors(), retry=retry_of(tuning), limits=_limits(tuning))
+    renderer = renderer_of(settings.config)
+    descriptors = [*plane.descriptors(), *(vpp.descriptors() if vpp is not None else ())]
+    scheduler = SparingScheduler(descriptors, retry=retry_of(tuning), limits=_limits(tuning))
     registry = PodRegistry(mirror.kept("pods"), mtu_of=lambda view: renderer.mtu(view.own))
     identity = NodeIdentity(store)
     external = ExternalConfig(
@@ -103,6 +128,7 @@ async def _run(settings: Settings, mirror: Mirror, plane: LinuxDataplane, store:
             period=seconds(tuning.periodic_healing_interval) if tuning.enable_periodic_healing else 0,
         ),
         verify=tuning.enable_verification,
+        obstacle=(lambda: vpp.problem) if vpp is not None else (lambda: ""),
     )
     startup = Startup(controller, seconds(tuning.startup_resync_deadline))
     health = Health()
@@ -148,10 +174,13 @@ async def _run(settings: Settings, mirror: Mirror, plane: LinuxDataplane, store:
         "healing": controller.healing.run(),
         "startup": startup.run(),
         "identity": identity.run(),
-        "host": _watch_host(plane, controller),
+        "host": _watch_host(plane, controller, attaching=vpp is not None),
         "cluster": follower.run(),
         "etcd-probe": EtcdProbe(store, seconds(tuning.remote_db_probing_interval)).run(),
     }
+    if vpp is not None:
+        health.ask("VPP", lambda: vpp.problem)
+        roots |= {"vpp": vpp.run(), "vpp-appearance": _watch_vpp(vpp, controller)}
     return await tasks.run(roots)
 
 
@@ -181,6 +210,18 @@ def _routes(controller: Controller, plane: LinuxDataplane) -> list[web.RouteDef]
     ]
 
 
-async def _watch_host(plane: LinuxDataplane, controller: Controller) -> None:
+async def _watch_host(plane: LinuxDataplane, controller: Controller, *, attaching: bool) -> None:
+    names: set[str] = set()
     async for addresses in plane.watch_host():
         await controller.push(HostChanged(addresses))
+        if attaching and controller.ready.is_set():  # before that, the first resync looks by itself
+            before, names = names, {link for link, _, _ in addresses}
+            values = {name: LinkName(name) for name in names - before}
+            await controller.scheduler.notify({link_name_key(name): values.get(name) for name in names ^ before})
+
+
+async def _watch_vpp(vpp: VppDataplane, controller: Controller) -> None:
+    while True:
+        await vpp.ready.wait()
+        vpp.ready.clear()
+        await controller.push(DataPlaneAppeared("VPP"))

@@ -12,6 +12,7 @@ from contivpp.model.options import ConfigError
 from contivpp.store.config import EtcdConfig, EtcdConfigError
 
 HTTP_PORT = 9999
+VPP_SOCKET = Path("/run/vpp/api.sock")
 
 
 class SettingsError(Exception):
@@ -24,6 +25,7 @@ class Settings:
 
     Attributes:
         config_socket: where other programs say what they want of this node.
+        vpp_socket: of VPP's binary API.
         netns: path of the network namespace that is the node; "" is the agent's own.
     """
 
@@ -35,6 +37,7 @@ class Settings:
     state_dir: Path
     cni_socket: Path
     config_socket: Path
+    vpp_socket: Path = VPP_SOCKET
     netns: str = ""
 
 
@@ -48,6 +51,7 @@ def load(
     state_dir: Path,
     cni_socket: Path,
     config_socket: Path | None = None,
+    vpp_socket: Path = VPP_SOCKET,
     netns: str = "",
 ) -> Settings:
     """Reads the files; one that is not named means defaults, and the config socket's is beside the CNI socket.
@@ -82,6 +86,7 @@ def load(
         state_dir=state_dir,
         cni_socket=cni_socket,
         config_socket=config_socket or cni_socket.with_name("config.sock"),
+        vpp_socket=vpp_socket,
         netns=netns,
     )
 

@@ -45,6 +45,10 @@ class OwnNode:
 
     Attributes:
         mtu: of the link that carries the tunnels, in bytes; 0 when unknown.
+        uplink: the kernel's name of the link that the data plane takes its NIC from; "" when the kernel keeps it.
+        gateway: the next hop of the data plane's own default route; "" for none.
+        host: addresses by which the host itself is reached, without prefix length, sorted; only those of a host that
+            is joined to the data plane by a link.
     """
 
     name: str
@@ -52,6 +56,9 @@ class OwnNode:
     addresses: tuple[str, ...] = ()
     management: tuple[str, ...] = ()
     mtu: int = 0
+    uplink: str = ""
+    gateway: str = ""
+    host: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

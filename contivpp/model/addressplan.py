@@ -128,6 +128,10 @@ class AddressPlan:
         """The MAC of the data plane's end of the host link."""
         return _node_mac("34:3c", node_id)
 
+    def nic_mac(self, node_id: int) -> str:
+        """The MAC of VPP on a NIC that the kernel keeps: another one than the kernel's own."""
+        return _node_mac("36:3c", node_id)
+
     def pod_macs(self, container_id: str, interface: str = "") -> tuple[str, str]:
         """The MACs of a pod's interface and of the other end; `interface` is empty for the main one."""
         pod = fnv1a_32(f"{container_id}/{interface}".encode())

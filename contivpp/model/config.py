@@ -171,7 +171,6 @@ class ContivConfig:
         """
         ipam, on = self.ipam_config, f"on the {self.dataplane} data plane"
         asked = {
-            "dataplane": self.dataplane == "vpp",
             "nodeToNodeTransport": self.node_to_node_transport != "vxlan",
             "useSRv6ForServices": self.use_srv6_for_services,
             "useSRv6ForServiceFunctionChaining": self.use_srv6_for_sfc,
@@ -230,8 +229,30 @@ _DECIDED_BY_CONTIV_CIDR = (
 )
 _OF_VPP = "it tunes VPP"
 _LATER = "this build has no services yet"
+_BY_VETH = "pods and the host are attached by veth pairs with AF_PACKET"
+_BY_AF_PACKET = "VPP shares the NIC with the kernel by AF_PACKET"
 _WITHOUT_EFFECT: dict[str, dict[str, str]] = {
-    "vpp": {},
+    "vpp": {
+        "useTAPInterfaces": _BY_VETH,
+        "tapInterfaceVersion": _BY_VETH,
+        "tapv2RxRingSize": _BY_VETH,
+        "tapv2TxRingSize": _BY_VETH,
+        "vmxnet3RxRingSize": _BY_AF_PACKET,
+        "vmxnet3TxRingSize": _BY_AF_PACKET,
+        "interfaceRxMode": _BY_AF_PACKET,
+        "tcpChecksumOffloadDisabled": "checksums are always computed before VPP gets a frame",
+        "enableGSO": _BY_VETH,
+        "routeServiceCIDRToVPP": _LATER,
+        "natExternalTraffic": _LATER,
+        "scanIPNeighbors": "the neighbours of pods and tunnels are static, and VPP ages the others by itself",
+        "ipNeighborScanInterval": "the neighbours of pods and tunnels are static",
+        "ipNeighborStaleThreshold": "the neighbours of pods and tunnels are static",
+        "stnSocketFile": "no NIC is stolen",
+        "stnVersion": "no NIC is stolen",
+        "enablePacketTrace": "vppctl traces when it is asked to",
+        "ipamConfig.srv6": "nothing uses SRv6",
+        "nodeConfig.natExternalTraffic": _LATER,
+    },
     "linux": {
         "useTAPInterfaces": "pods are attached by veth pairs",
         "tapInterfaceVersion": "pods are attached by veth pairs",

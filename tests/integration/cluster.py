@@ -50,6 +50,7 @@ class TestNode:
         self.folder = cluster.folder / self.name
         self.folder.mkdir()
         self.socket = self.folder / "cni.sock"
+        self.options: list[str] = []
         [self.port] = free_ports(1)
         self._agent: subprocess.Popen[bytes] | None = None
         ip("netns", "add", self.netns)
@@ -79,6 +80,7 @@ class TestNode:
                     *("--controller-config", str(self.folder / "controller.conf")),
                     *("--etcd-config", str(self.folder / "etcd.conf"), "--http-config", str(self.folder / "http.conf")),
                     *("--cni-socket", str(self.socket), "--node-netns", netns_path(self.netns)),
+                    *self.options,
                 ],
                 stdout=log,
                 stderr=log,

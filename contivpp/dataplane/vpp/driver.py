@@ -69,6 +69,7 @@ class Driver:
         """Takes the client."""
         self._vpp = vpp
         self._reading: asyncio.Task[list[Any]] | None = None
+        self._read_from: Connection | None = None
         self.interfaces = Interfaces()
 
     @property
@@ -89,9 +90,20 @@ class Driver:
             self._reading = asyncio.create_task(self._read_interfaces(), name="vpp-interfaces")
         return await asyncio.shield(self._reading)
 
+    async def prepare(self) -> None:
+        """Reads the interfaces, if this VPP's were never read: another one's numbers mean something else here.
+
+        Raises:
+            VppDown: there is no VPP.
+        """
+        if self._read_from is not self.connection:
+            await self.read_interfaces()
+
     async def _read_interfaces(self) -> list[Any]:
-        found = [item for item in await self.connection.dump("sw_interface_dump") if item.tag.startswith(TAG)]
+        connection = self.connection
+        found = [item for item in await connection.dump("sw_interface_dump") if item.tag.startswith(TAG)]
         self.interfaces.replace({item.tag.removeprefix(TAG): item.sw_if_index for item in found})
+        self._read_from = connection
         return found
 
     async def apply(
@@ -108,6 +120,10 @@ class Driver:
             requests_of: the requests of one of them; may raise VppError or ValueError.
             gone: VPP's names of errors that mean, for a delete, that there is nothing left to delete.
         """
+        try:
+            await self.prepare()
+        except VppError as error:
+            return [Outcome(error=str(error))] * len(operations)
         requests: list[Request] = []
         owners: list[int] = []
         outcomes = [DONE] * len(operations)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,9 +16,10 @@ from contivpp.dataplane.vpp.addressing import (
 from contivpp.dataplane.vpp.bridging import BridgeDomainDescriptor, BridgeMemberDescriptor, ForwardingDescriptor
 from contivpp.dataplane.vpp.client import Vpp
 from contivpp.dataplane.vpp.driver import Driver
+from contivpp.dataplane.vpp.errors import VppError
 from contivpp.dataplane.vpp.interfaces import InterfaceDescriptor
 from contivpp.dataplane.vpp.routing import NeighbourDescriptor, RouteDescriptor
-from contivpp.scheduler.api import Descriptor
+from contivpp.scheduler.api import Descriptor, Operation, OperationKind
 
 NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "show_version": (),
@@ -29,7 +30,7 @@ NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "sw_interface_tag_add_del": ("sw_if_index", "tag", "is_add"),
     "create_loopback_instance": ("mac_address",),
     "delete_loopback": ("sw_if_index",),
-    "af_packet_create_v3": ("mode", "hw_addr", "use_random_hw_addr", "host_if_name"),
+    "af_packet_create_v3": ("mode", "hw_addr", "use_random_hw_addr", "host_if_name", "tx_frame_size"),
     "af_packet_delete": ("host_if_name",),
     "af_packet_dump": (),
     "vxlan_add_del_tunnel_v3": ("is_add", "src_address", "dst_address", "encap_vrf_id", "vni"),
@@ -65,14 +66,20 @@ class VppDataplane:
 
     name = "vpp"
 
-    def __init__(self, socket: Path, *, timeout: float = 5.0) -> None:
-        """Takes VPP's API socket, and after how many seconds without an answer it counts as hung."""
+    def __init__(self, socket: Path, *, timeout: float = 5.0, link_key: Callable[[str], str] | None = None) -> None:
+        """Takes what it needs.
+
+        Args:
+            socket: VPP's API socket.
+            timeout: after how many seconds without an answer it counts as hung.
+            link_key: the key that is available while the kernel has a link with a name; None when nobody says that.
+        """
         self.ready = asyncio.Event()
         self._client = Vpp(socket, needs=NEEDS, appeared=self._appeared, timeout=timeout)
         driver = Driver(self._client)
         self._descriptors: tuple[Descriptor, ...] = (
             TableDescriptor(driver),
-            InterfaceDescriptor(driver),
+            InterfaceDescriptor(driver, link_key=link_key),
             InterfaceTableDescriptor(driver),
             AddressDescriptor(driver),
             UnnumberedDescriptor(driver),
@@ -95,6 +102,36 @@ class VppDataplane:
     async def run(self) -> None:
         """The root task: stays connected."""
         await self._client.run()
+
+    async def remove_everything(self, *, patience: float = 3.0) -> tuple[int, str]:
+        """Takes out of VPP all that was ever put there, when it can be reached within `patience` seconds.
+
+        Returns:
+            How many values went, and what was left with the reason, "" for nothing.
+        """
+        running = asyncio.create_task(self.run(), name="vpp")
+        try:
+            async with asyncio.timeout(patience):
+                await self.ready.wait()
+            return await self._remove_everything()
+        except TimeoutError:
+            return 0, self.problem
+        except VppError as error:
+            return 0, str(error)
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+
+    async def _remove_everything(self) -> tuple[int, str]:
+        removed, problems = 0, []
+        for descriptor in reversed(self._descriptors):
+            found = sorted((await descriptor.retrieve()).items())
+            operations = [Operation(OperationKind.DELETE, key, item.value, item.value) for key, item in found]
+            for operation, outcome in zip(operations, await descriptor.apply(operations), strict=True):
+                removed += outcome.ok
+                if not outcome.ok:
+                    problems.append(f"{operation.key}: {outcome.error}")
+        return removed, "; ".join(problems)
 
     async def _appeared(self) -> None:
         self.ready.set()

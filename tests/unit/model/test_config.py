@@ -281,7 +281,6 @@ def test_single_subnets_beside_the_one_block_are_told_to_have_no_effect():
 @pytest.mark.parametrize(
     ("text", "option"),
     [
-        ("dataplane: vpp", "dataplane"),
         ("nodeToNodeTransport: srv6", "nodeToNodeTransport"),
         ("nodeToNodeTransport: nooverlay", "nodeToNodeTransport"),
         ("useSRv6ForServices: true", "useSRv6ForServices"),

@@ -1,0 +1,245 @@
+"""Agents over real VPPs: two nodes in namespaces, each with a NIC of its own for VPP on a second bridge."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.cluster import TestCluster, TestNode, TestPod, cluster_of, eventually, ip, netns_path
+from tests.integration.conftest import Etcd
+from tests.integration.dataplane.vpp import RealVpp
+
+pytestmark = [pytest.mark.vpp, pytest.mark.etcd, pytest.mark.root, pytest.mark.timeout(240)]
+
+CONFIG = """
+dataplane: vpp
+ipamConfig: {nodeInterconnectCIDR: 192.168.16.0/24}
+nodeConfig:
+- {nodeName: node1, mainVPPInterface: {interfaceName: eth1}}
+- {nodeName: node2, mainVPPInterface: {interfaceName: eth1}}
+"""
+
+
+class VppNode:
+    """A node with its VPP."""
+
+    def __init__(self, cluster: TestCluster, number: int) -> None:
+        self.agent: TestNode = cluster.node(number)
+        link = f"{cluster.prefix[-6:]}v{number}"
+        ends = ("netns", cluster.switch, "type", "veth", "peer", "name", "eth1", "netns", self.agent.netns)
+        ip("link", "add", link, *ends)
+        ip("link", "set", link, "master", "br1", "up", netns=cluster.switch)
+        ip("link", "set", "eth1", "up", netns=self.agent.netns)
+        self.vpp = RealVpp(self.agent.folder / "vpp", netns=self.agent.netns)
+        self.agent.options = ["--vpp-socket", str(self.vpp.socket)]
+
+
+@pytest.fixture
+def cluster(etcd: Etcd, tmp_path: Path) -> Iterator[TestCluster]:
+    with cluster_of(etcd, tmp_path) as made:
+        made.contiv_conf = CONFIG
+        ip("link", "add", "br1", "type", "bridge", netns=made.switch)
+        ip("link", "set", "br1", "up", netns=made.switch)
+        yield made
+
+
+@pytest.fixture
+def nodes(cluster: TestCluster) -> Iterator[tuple[VppNode, VppNode]]:
+    made = VppNode(cluster, 1), VppNode(cluster, 2)
+    try:
+        for node in made:
+            node.vpp.start()
+        yield made
+    finally:
+        for node in made:
+            node.vpp.end()
+
+
+async def three_pods(cluster: TestCluster) -> tuple[TestPod, TestPod, TestPod]:
+    """Two pods on the first node and one on the second; all of them reach each other."""
+    one, two = await cluster.up(1, 2)
+    a, b, c = cluster.pod("a"), cluster.pod("b"), cluster.pod("c")
+    one.add(a), one.add(b), two.add(c)
+    eventually(lambda: a.ping(c.address) and b.ping(c.address))
+    return a, b, c
+
+
+RECEIVE = """
+import hashlib, socket, sys
+server = socket.create_server((sys.argv[1], 5001))
+print("listening", flush=True)
+connection, _ = server.accept()
+connection.settimeout(20)
+digest = hashlib.sha256()
+while data := connection.recv(65536):
+    digest.update(data)
+print(digest.hexdigest())
+"""
+SEND = """
+import hashlib, random, socket, sys
+data = random.randbytes(int(sys.argv[2]))
+with socket.create_connection((sys.argv[1], 5001), 20) as connection:
+    connection.sendall(data)
+print(hashlib.sha256(data).hexdigest())
+"""
+
+
+def transfers(source: str, target: str, address: str, size: int) -> bool:
+    """Whether bytes sent by TCP from one namespace to another one arrive as they were sent."""
+    receiving = ["nsenter", f"--net={target}", "python3", "-c", RECEIVE, address]
+    with subprocess.Popen(receiving, stdout=subprocess.PIPE, text=True) as receiver:
+        assert receiver.stdout is not None
+        assert receiver.stdout.readline() == "listening\n"
+        try:
+            sending = ["nsenter", f"--net={source}", "python3", "-c", SEND, address, str(size)]
+            sent = subprocess.run(sending, check=True, timeout=40, capture_output=True, text=True).stdout
+            return receiver.stdout.readline() == sent
+        finally:
+            receiver.kill()
+
+
+def full_size_ping(netns: str, address: str, size: int) -> bool:
+    """Whether packets of `size` bytes, IP header included, pass whole."""
+    arguments = ["ping", "-n", "-q", "-M", "do", "-s", str(size - 28), "-c", "3", "-i", "0.1", "-W", "1", address]
+    return subprocess.run(["nsenter", f"--net={netns}", *arguments], check=False, capture_output=True).returncode == 0
+
+
+async def test_pods_and_hosts_of_two_nodes_reach_each_other_through_vpp(
+    cluster: TestCluster, nodes: tuple[VppNode, VppNode]
+) -> None:
+    a, b, c = await three_pods(cluster)
+    one, two = (node.agent for node in nodes)
+    assert (a.address, b.address, c.address) == ("10.1.1.2", "10.1.1.3", "10.1.2.2")
+    for pod, address in ((a, b.address), (a, c.address), (c, b.address), (a, "10.1.1.1")):
+        assert pod.ping(address, 5), (pod.name, address)
+    for pod in (a, c):
+        for address in (one.address, two.address, "172.30.1.2", "172.30.2.2"):
+            eventually(lambda pod=pod, address=address: pod.ping(address))
+    for host in (one, two):
+        for pod in (a, c):
+            eventually(lambda host=host, pod=pod: host.ping(pod.address))
+    node1, node2 = netns_path(one.netns), netns_path(two.netns)
+    for source, target, address in (
+        (a.netns, b.netns, b.address),
+        (a.netns, c.netns, c.address),
+        (node1, c.netns, c.address),
+        (node1, a.netns, a.address),
+        (c.netns, node1, one.address),
+        (c.netns, node2, two.address),
+    ):
+        assert transfers(source, target, address, 20_000_000), (source, address)
+    for source, address in ((a.netns, b.address), (a.netns, c.address), (node1, c.address), (c.netns, one.address)):
+        assert full_size_ping(source, address, 1450), (source, address)
+        assert not full_size_ping(source, address, 1451), (source, address)
+    assert one.get("readiness")["state"] == 1
+
+
+def first_transaction(node: TestNode) -> tuple[str, int, str]:
+    """What the first event that led to a transaction was, how many operations that took, and its errors."""
+    event = next(event for event in node.get("controller/event-history") if event.get("Txn"))
+    return event["Name"], len(event["Txn"]["Executed"] or ()), event["TxnError"]
+
+
+async def test_a_killed_agent_loses_no_packet_and_has_nothing_to_do(
+    cluster: TestCluster, nodes: tuple[VppNode, VppNode]
+) -> None:
+    a, _, c = await three_pods(cluster)
+    one, two = (node.agent for node in nodes)
+    command = ["ping", "-n", "-q", "-i", "0.01", "-c", "1200", "-W", "1", c.address]
+    running = subprocess.Popen(["nsenter", f"--net={a.netns}", *command], stdout=subprocess.PIPE, text=True)
+    for node in (one, two):
+        node.kill(signal.SIGKILL)
+        node.start()
+        node.wait_until_ready()
+    assert running.poll() is None, "the ping outlived both restarts"
+    output, _ = running.communicate(timeout=60)
+    assert "1200 packets transmitted, 1200 received" in output
+    for node in (one, two):
+        assert first_transaction(node)[1:] == (0, ""), first_transaction(node)
+    d = cluster.pod("d")
+    assert one.add(d) == "10.1.1.4"
+    assert d.ping(c.address)
+
+
+async def test_a_killed_vpp_is_programmed_again_without_help(
+    cluster: TestCluster, nodes: tuple[VppNode, VppNode]
+) -> None:
+    a, b, c = await three_pods(cluster)
+    node = nodes[0]
+    node.vpp.end(signal.SIGKILL)
+    eventually(lambda: node.agent.get("readiness")["state"] != 1)
+    assert not a.ping(b.address)
+    late = cluster.pod("late")
+    code, answer = node.agent.cni("ADD", late)
+    assert code != 0
+    assert "VPP" in str(answer)
+    node.vpp.start()
+    node.agent.wait_until_ready()
+    eventually(lambda: a.ping(b.address) and a.ping(c.address))
+    assert node.agent.ping(c.address)
+    assert node.agent.add(late) == "10.1.1.4"
+    assert late.ping(c.address)
+    node.agent.kill()
+    node.vpp.end(signal.SIGKILL)
+    node.agent.start()
+    eventually(lambda: "VPP" in str(reasons(node.agent)))
+    node.vpp.start()
+    node.agent.wait_until_ready()
+    eventually(lambda: a.ping(b.address) and late.ping(c.address))
+
+
+def reasons(node: TestNode) -> object:
+    """What readiness says, once there is somebody to say it."""
+    try:
+        return node.get("readiness")
+    except OSError:
+        return ""
+
+
+async def test_a_hung_vpp_is_said_to_hang_and_recovers(cluster: TestCluster, nodes: tuple[VppNode, VppNode]) -> None:
+    a, _, c = await three_pods(cluster)
+    node = nodes[0]
+    node.vpp.freeze()
+    eventually(lambda: "hangs" in str(node.agent.get("readiness")))
+    node.vpp.thaw()
+    node.agent.wait_until_ready()
+    eventually(lambda: a.ping(c.address))
+    assert all(event["TxnError"] == "" for event in node.agent.get("controller/event-history"))
+
+
+async def test_large_frames_are_used_where_the_nic_has_them(
+    cluster: TestCluster, nodes: tuple[VppNode, VppNode]
+) -> None:
+    for number, node in enumerate(nodes, 1):
+        ip("link", "set", f"{cluster.prefix[-6:]}v{number}", "mtu", "9000", netns=cluster.switch)
+        ip("link", "set", "eth1", "mtu", "9000", netns=node.agent.netns)
+    a, _, c = await three_pods(cluster)
+    assert full_size_ping(a.netns, c.address, 8950)
+    assert not full_size_ping(a.netns, c.address, 8951)
+    assert transfers(a.netns, c.netns, c.address, 20_000_000)
+
+
+async def test_reset_empties_vpp_and_gives_the_node_back(cluster: TestCluster, nodes: tuple[VppNode, VppNode]) -> None:
+    node = nodes[0]
+    what = (
+        ("-4", "-br", "addr"),
+        ("-4", "route", "show", "table", "all"),
+        ("rule",),
+        ("neigh", "show", "nud", "permanent"),
+    )
+    before = [ip(*arguments, netns=node.agent.netns) for arguments in what]
+    await three_pods(cluster)
+    assert node.agent.kill(signal.SIGTERM) == 0
+    command = ["contiv-agent", "reset", "--state-dir", str(node.agent.folder / "state")]
+    command += ["--node-netns", netns_path(node.agent.netns), "--vpp-socket", str(node.vpp.socket)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [ip(*arguments, netns=node.agent.netns) for arguments in what] == before
+    assert node.vpp.cli("show", "interface").split()[6:7] == ["local0"]
+    assert "host-" not in node.vpp.cli("show", "interface")
+    assert "loop" not in node.vpp.cli("show", "interface")
+    assert "vxlan" not in node.vpp.cli("show", "interface")
