@@ -138,10 +138,10 @@ async def test_pods_and_hosts_of_two_nodes_reach_each_other_through_vpp(
     assert one.get("readiness")["state"] == 1
 
 
-def first_transaction(node: TestNode) -> tuple[str, int, str]:
-    """What the first event that led to a transaction was, how many operations that took, and its errors."""
-    event = next(event for event in node.get("controller/event-history") if event.get("Txn"))
-    return event["Name"], len(event["Txn"]["Executed"] or ()), event["TxnError"]
+def first_transaction(node: TestNode) -> tuple[str, list[str], object]:
+    """What the first transaction of an agent was, what it did, and its errors."""
+    first = node.get("scheduler/txn-history")[0]
+    return first["ResyncType"], [str(one) for one in first.get("Executed", [])], first.get("Errors")
 
 
 async def test_a_killed_agent_loses_no_packet_and_has_nothing_to_do(
@@ -159,7 +159,7 @@ async def test_a_killed_agent_loses_no_packet_and_has_nothing_to_do(
     output, _ = running.communicate(timeout=60)
     assert "1200 packets transmitted, 1200 received" in output
     for node in (one, two):
-        assert first_transaction(node)[1:] == (0, ""), first_transaction(node)
+        assert first_transaction(node) == ("FullResync", [], None)
     d = cluster.pod("d")
     assert one.add(d) == "10.1.1.4"
     assert d.ping(c.address)
@@ -181,7 +181,7 @@ async def test_a_killed_vpp_is_programmed_again_without_help(
     node.agent.wait_until_ready()
     eventually(lambda: a.ping(b.address) and a.ping(c.address))
     assert node.agent.ping(c.address)
-    assert node.agent.add(late) == "10.1.1.4"
+    node.agent.add(late)
     assert late.ping(c.address)
     node.agent.kill()
     node.vpp.end(signal.SIGKILL)
@@ -239,7 +239,5 @@ async def test_reset_empties_vpp_and_gives_the_node_back(cluster: TestCluster, n
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert [ip(*arguments, netns=node.agent.netns) for arguments in what] == before
-    assert node.vpp.cli("show", "interface").split()[6:7] == ["local0"]
-    assert "host-" not in node.vpp.cli("show", "interface")
-    assert "loop" not in node.vpp.cli("show", "interface")
-    assert "vxlan" not in node.vpp.cli("show", "interface")
+    lines = node.vpp.cli("show", "interface").splitlines()
+    assert [line.split()[0] for line in lines[1:] if line[:1].strip()] == ["local0"]

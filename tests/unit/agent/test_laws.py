@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,8 @@ from contivpp.agent.changes import Change, LocalPodChange, OwnNodeChange, WorldC
 from contivpp.agent.connectivity.linux import LinuxConnectivity
 from contivpp.agent.connectivity.nodes import OwnNodeFeature, RemoteNodesFeature
 from contivpp.agent.connectivity.pods import LocalPodsFeature
+from contivpp.agent.connectivity.renderer import ConnectivityRenderer
+from contivpp.agent.connectivity.vpp import VppConnectivity
 from contivpp.agent.desired import Desired
 from contivpp.agent.pods.api import Sandbox
 from contivpp.agent.view import LocalPod, OwnNode, View
@@ -23,8 +26,10 @@ CONFIG = ContivConfig.parse("", node_name="node1")
 NAMES = ["node1", "node2", "node3"]
 
 
-def features() -> list[Any]:
-    renderer = LinuxConnectivity()
+RENDERERS = pytest.mark.parametrize("renderer", [LinuxConnectivity(), VppConnectivity(main=2, pods=3)])
+
+
+def features(renderer: ConnectivityRenderer) -> list[Any]:
     return [OwnNodeFeature(renderer), RemoteNodesFeature(renderer), LocalPodsFeature(renderer)]
 
 
@@ -69,10 +74,13 @@ def apply(view: View, step: tuple[str, Any, Any]) -> list[Change]:
     raise AssertionError(step)
 
 
-@given(st.lists(st.lists(steps, min_size=1, max_size=3), max_size=8))
-def test_any_history_ends_where_a_fresh_start_would(history: list[list[tuple[str, Any, Any]]]) -> None:
+@RENDERERS
+@given(history=st.lists(st.lists(steps, min_size=1, max_size=3), max_size=8))
+def test_any_history_ends_where_a_fresh_start_would(
+    renderer: ConnectivityRenderer, history: list[list[tuple[str, Any, Any]]]
+) -> None:
     view = View(CONFIG, CONFIG.plan, OwnNode("node1"))
-    lived = Desired(features())
+    lived = Desired(features(renderer))
     applied: dict[str, Any] = {}
     for event in history:
         changes = [change for step in event for change in apply(view, step)]
@@ -81,21 +89,22 @@ def test_any_history_ends_where_a_fresh_start_would(history: list[list[tuple[str
                 del applied[key]
             else:
                 applied[key] = value
-        fresh = Desired(features())
+        fresh = Desired(features(renderer))
         fresh.resync(view.copy())
         assert lived.values() == fresh.values() == applied
 
 
-@given(st.lists(steps, max_size=12), steps)
+@RENDERERS
+@given(history=st.lists(steps, max_size=12), last=steps)
 def test_no_change_misses_a_unit_whose_rendering_changed(
-    history: list[tuple[str, Any, Any]], last: tuple[str, Any, Any]
+    renderer: ConnectivityRenderer, history: list[tuple[str, Any, Any]], last: tuple[str, Any, Any]
 ) -> None:
     view = View(CONFIG, CONFIG.plan, OwnNode("node1"))
     for step in history:
         apply(view, step)
     before = view.copy()
     changes = apply(view, last)
-    for feature in features():
+    for feature in features(renderer):
         units = {*feature.units(before), *feature.units(view)}
         changed = {unit for unit in units if feature.render(unit, before) != feature.render(unit, view)}
         affected = {unit for change in changes for unit in feature.affected(change, view)}
@@ -103,6 +112,7 @@ def test_no_change_misses_a_unit_whose_rendering_changed(
 
 
 def test_a_read_of_the_whole_cluster_renders_everything() -> None:
+    renderer = LinuxConnectivity()
     view = View(CONFIG, CONFIG.plan, OwnNode("node1", id=1, addresses=("10.0.0.1/24",)))
     view.replace_records(
         {
@@ -110,6 +120,6 @@ def test_a_read_of_the_whole_cluster_renders_everything() -> None:
             "vppnode": {"2": VppNode(id=2, name="node2", ip_addresses=("10.0.0.2/24",))},
         }
     )
-    rendered = Desired(features()).update([WorldChange()], view)
+    rendered = Desired(features(renderer)).update([WorldChange()], view)
     assert "linux/route/node/254/10.1.2.0/24/0" in rendered
     assert "linux/link/vxlanBVI" in rendered

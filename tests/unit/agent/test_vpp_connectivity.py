@@ -1,0 +1,99 @@
+"""What VPP is to hold, by the tables of the specification (8.2-8.5), and how a node on VPP gets its address."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from contivpp.agent.connectivity.vpp import VppConnectivity
+from contivpp.agent.node_address import attachment_of, choose_node_address, why_no_address
+from contivpp.agent.pods.api import Sandbox
+from contivpp.agent.view import LocalPod, OwnNode, RemoteNode
+from contivpp.dataplane.linux.values import Veth
+from contivpp.dataplane.vpp.values import HostInterface, Loopback, VppRoute, VxlanTunnel
+from contivpp.model.config import ContivConfig
+from contivpp.model.keys import PodID
+
+CONFIG = ContivConfig.parse(
+    "{dataplane: vpp, ipamConfig: {nodeInterconnectCIDR: 192.168.16.0/24},"
+    " nodeConfig: [{nodeName: node1, gateway: 192.168.16.100, mainVPPInterface: {interfaceName: eth1}}]}",
+    node_name="node1",
+)
+PLAN = CONFIG.plan
+OWN = OwnNode(
+    "node1",
+    id=1,
+    addresses=("192.168.16.1/24",),
+    management=("10.0.0.1",),
+    mtu=1500,
+    uplink="eth1",
+    gateway="192.168.16.100",
+    host=("10.0.0.1",),
+)
+POD = LocalPod(Sandbox(PodID("a", "default"), "c0ffee" * 10, "/run/netns/a", "eth0"), "10.1.1.2")
+HOST = (("eth0", "10.0.0.1/24", 1500), ("eth1", "", 9000), ("docker0", "172.17.0.1/16", 1500))
+
+
+def routes(values: dict[str, Any]) -> set[tuple[int, str, str]]:
+    """Table, subnet, and where to."""
+    return {
+        (one.vrf, one.to, one.kind if one.kind == "drop" else one.via or f"table {one.via_vrf}")
+        for one in values.values()
+        if isinstance(one, VppRoute)
+    }
+
+
+def test_between_the_tables_there_is_a_way_for_everything_and_no_loop() -> None:
+    assert routes(dict(VppConnectivity().own_node(OWN, PLAN))) == {
+        (0, "0.0.0.0/0", "192.168.16.100"),
+        (0, "10.0.0.1/32", "172.30.1.2"),
+        (0, "10.1.0.0/16", "table 1"),
+        (0, "172.30.0.0/16", "table 1"),
+        (1, "0.0.0.0/0", "table 0"),
+        (1, "172.30.1.0/24", "table 0"),
+        (1, "10.1.0.0/16", "drop"),
+        (1, "172.30.0.0/16", "drop"),
+    }
+
+
+def test_a_node_is_reached_through_its_tunnel_and_the_tunnel_never_through_itself() -> None:
+    renderer = VppConnectivity()
+    node = RemoteNode(2, "node2", ("192.168.16.2/24",), ("10.0.0.2", "192.168.16.2"))
+    values = dict(renderer.remote_node(node, OWN, PLAN))
+    assert values["vpp/interface/vxlan-default-2"] == VxlanTunnel("vxlan-default-2", "192.168.16.1", "192.168.16.2", 10)
+    assert routes(values) == {(1, "10.1.2.0/24", "192.168.30.2"), (1, "172.30.2.0/24", "192.168.30.2")}
+    there = {address: routes(dict(renderer.management_address(address, node, PLAN))) for address in node.management}
+    assert there["10.0.0.2"] == {(1, "10.0.0.2/32", "192.168.30.2"), (0, "10.0.0.2/32", "table 1")}
+    assert there["192.168.16.2"] == {(1, "192.168.16.2/32", "192.168.30.2")}
+
+
+def test_the_kernels_end_of_a_pair_has_another_mac_than_vpp_on_it() -> None:
+    values = {**VppConnectivity().local_pod(POD, OWN, PLAN), **VppConnectivity().own_node(OWN, PLAN)}
+    pairs = [one for one in values.values() if isinstance(one, Veth)]
+    macs = [mac for pair in pairs for mac in (pair.mac, pair.peer_mac)]
+    macs += [one.mac for one in values.values() if isinstance(one, HostInterface | Loopback)]
+    assert len(macs) == len(set(macs)) == 9
+    assert not any(pair.offload for pair in pairs)
+    assert not any(int(mac[:2], 16) & 1 for mac in macs), "none is a group's"
+
+
+@pytest.mark.parametrize(
+    ("configured", "addresses", "nic", "pods"),
+    [(0, ("192.168.16.1/24",), 1500, 1450), (0, ("fd16::1/64",), 1500, 1430), (1400, ("192.168.16.1/24",), 9000, 1400)],
+)
+def test_pods_get_what_the_tunnel_leaves(configured: int, addresses: tuple[str, ...], nic: int, pods: int) -> None:
+    own = dataclasses.replace(OWN, addresses=addresses, mtu=nic)
+    assert VppConnectivity(mtu=configured).mtu(own) == pods
+
+
+def test_the_address_counts_once_the_link_for_vpp_is_there() -> None:
+    assert choose_node_address(CONFIG, PLAN, 1, ("10.0.0.1",), HOST[:1]) == ("", 0)
+    assert choose_node_address(CONFIG, PLAN, 1, ("10.0.0.1",), HOST) == ("192.168.16.1/24", 9000)
+    assert "there is no link eth1" in why_no_address(CONFIG, "node1", ())
+
+
+def test_what_vpp_knows_of_the_host_is_what_others_reach_it_by() -> None:
+    assert attachment_of(CONFIG, HOST) == {"uplink": "eth1", "gateway": "192.168.16.100", "host": ("10.0.0.1",)}
+    assert attachment_of(ContivConfig.parse(""), HOST) == {}
