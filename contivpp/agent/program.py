@@ -211,13 +211,23 @@ def _routes(controller: Controller, plane: LinuxDataplane) -> list[web.RouteDef]
 
 
 async def _watch_host(plane: LinuxDataplane, controller: Controller, *, attaching: bool) -> None:
-    names: set[str] = set()
+    """Tells the controller of addresses, and once it is in sync the scheduler of links that come and go."""
+    told: set[str] = set()
+    gone: set[str] = set()
     async for addresses in plane.watch_host():
         await controller.push(HostChanged(addresses))
-        if attaching and controller.ready.is_set():  # before that, the first resync looks by itself
-            before, names = names, {link for link, _, _ in addresses}
-            values = {name: LinkName(name) for name in names - before}
-            await controller.scheduler.notify({link_name_key(name): values.get(name) for name in names ^ before})
+        if not attaching:
+            continue
+        names = {link for link, _, _ in addresses}
+        if not controller.ready.is_set():
+            gone |= names  # the first resync may or may not see them
+            continue
+        gone |= told
+        news: dict[str, LinkName | None] = {link_name_key(name): None for name in gone - names}
+        news |= {link_name_key(name): LinkName(name) for name in names - told}
+        told, gone = names, set()
+        if news:
+            await controller.scheduler.notify(news)
 
 
 async def _watch_vpp(vpp: VppDataplane, controller: Controller) -> None:

@@ -29,13 +29,19 @@ class VppNode:
 
     def __init__(self, cluster: TestCluster, number: int) -> None:
         self.agent: TestNode = cluster.node(number)
-        link = f"{cluster.prefix[-6:]}v{number}"
+        self._cluster = cluster
+        self.port = f"{cluster.prefix[-6:]}v{number}"
+        self.plug_in()
+        self.vpp = RealVpp(self.agent.folder / "vpp", netns=self.agent.netns)
+        self.agent.options = ["--vpp-socket", str(self.vpp.socket)]
+
+    def plug_in(self) -> None:
+        """Joins the node's NIC to the second bridge."""
+        cluster, link = self._cluster, self.port
         ends = ("netns", cluster.switch, "type", "veth", "peer", "name", "eth1", "netns", self.agent.netns)
         ip("link", "add", link, *ends)
         ip("link", "set", link, "master", "br1", "up", netns=cluster.switch)
         ip("link", "set", "eth1", "up", netns=self.agent.netns)
-        self.vpp = RealVpp(self.agent.folder / "vpp", netns=self.agent.netns)
-        self.agent.options = ["--vpp-socket", str(self.vpp.socket)]
 
 
 @pytest.fixture
@@ -214,8 +220,8 @@ async def test_a_hung_vpp_is_said_to_hang_and_recovers(cluster: TestCluster, nod
 async def test_large_frames_are_used_where_the_nic_has_them(
     cluster: TestCluster, nodes: tuple[VppNode, VppNode]
 ) -> None:
-    for number, node in enumerate(nodes, 1):
-        ip("link", "set", f"{cluster.prefix[-6:]}v{number}", "mtu", "9000", netns=cluster.switch)
+    for node in nodes:
+        ip("link", "set", node.port, "mtu", "9000", netns=cluster.switch)
         ip("link", "set", "eth1", "mtu", "9000", netns=node.agent.netns)
     a, _, c = await three_pods(cluster)
     assert full_size_ping(a.netns, c.address, 8950)
@@ -241,3 +247,16 @@ async def test_reset_empties_vpp_and_gives_the_node_back(cluster: TestCluster, n
     assert [ip(*arguments, netns=node.agent.netns) for arguments in what] == before
     lines = node.vpp.cli("show", "interface").splitlines()
     assert [line.split()[0] for line in lines[1:] if line[:1].strip()] == ["local0"]
+
+
+async def test_a_nic_that_goes_and_comes_back_is_taken_again(
+    cluster: TestCluster, nodes: tuple[VppNode, VppNode]
+) -> None:
+    a, _, c = await three_pods(cluster)
+    node = nodes[0]
+    ip("link", "del", "eth1", netns=node.agent.netns)
+    eventually(lambda: "host-eth1" not in node.vpp.cli("show", "interface"))
+    assert not a.ping(c.address)
+    node.plug_in()
+    eventually(lambda: a.ping(c.address))
+    assert node.agent.get("readiness")["state"] == 1
