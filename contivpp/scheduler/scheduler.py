@@ -291,9 +291,12 @@ class Scheduler:
         """Looks up what failed, does what follows from it, and schedules the retries; returns what stays failed."""
         failed = dict(run.failed)
         news = failed
+        released: set[str] = set()
         while news:
             touched = await read(self._graph, news)
-            mended = [key for key in news if self._is_as_wanted(key)]
+            # Once only: what is as wanted may have lost its ground, and fail to be taken away again and again.
+            mended = [key for key in news if key not in released and self._is_as_wanted(key)]
+            released.update(mended)
             for key in mended:
                 failed.pop(key, None)
                 if (node := self._graph.nodes.get(key)) is not None:

@@ -229,3 +229,17 @@ async def test_a_descriptor_that_raises_fails_its_batch_and_nothing_else() -> No
     result = await scheduler.commit(things(LINK, Thing("address/b")))
     assert dict(result.errors) == {"link/a": "link: RuntimeError: socket closed"}
     assert set(plane.there) == {"address/b"}
+
+
+async def test_what_lost_its_ground_and_cannot_be_taken_away_is_a_failure_and_no_endless_loop() -> None:
+    plane = Plane()
+    scheduler = scheduler_of(plane)
+    await scheduler.commit(things(LINK, ADDRESS))
+    del plane.there["link/a"]
+    plane.refuse.update({"link/a": "gone for good", "address/a": "busy"})
+    result = await scheduler.downstream_resync()
+    assert dict(result.errors) == {"link/a": "gone for good", "address/a": "busy"}
+    assert scheduler.state_of("address/a") is ValueState.RETRYING
+    plane.refuse.clear()
+    await scheduler.retry(now=10)
+    assert plane.there == things(LINK, ADDRESS)
