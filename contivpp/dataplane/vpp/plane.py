@@ -30,7 +30,7 @@ NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "sw_interface_tag_add_del": ("sw_if_index", "tag", "is_add"),
     "create_loopback_instance": ("mac_address",),
     "delete_loopback": ("sw_if_index",),
-    "af_packet_create_v3": ("mode", "hw_addr", "use_random_hw_addr", "host_if_name", "tx_frame_size"),
+    "af_packet_create_v3": ("mode", "hw_addr", "use_random_hw_addr", "host_if_name", "tx_frame_size", "flags"),
     "af_packet_delete": ("host_if_name",),
     "af_packet_dump": (),
     "vxlan_add_del_tunnel_v3": ("is_add", "src_address", "dst_address", "encap_vrf_id", "vni"),

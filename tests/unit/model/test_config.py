@@ -306,6 +306,16 @@ def test_what_this_build_cannot_do_is_told_and_never_ignored(text, option):
     assert "not supported on the" in sentence
 
 
+def test_what_has_no_effect_on_vpp_is_told():
+    config = ContivConfig.parse("{dataplane: vpp, useTAPInterfaces: true, podVRFID: 7}")
+
+    assert config.unsupported() == []
+    assert config.without_effect() == [
+        "useTAPInterfaces: has no effect on the vpp data plane: "
+        "pods and the host are attached by veth pairs with AF_PACKET"
+    ]
+
+
 def test_every_option_survives_a_round_trip_through_its_own_name():
     config = ContivConfig.parse("nodeConfig: [{nodeName: node1, otherVPPInterfaces: [{interfaceName: eth1}]}]")
     again = ContivConfig.parse(yaml.safe_dump(as_options(config)))
