@@ -19,6 +19,7 @@ class Removal:
         self._below: Counter[str] = Counter()
         self._dependents: dict[str, set[str]] = {}
         self._grounds: dict[str, list[str]] = {}
+        self._leaving: set[str] = set()
         self._collect(going, frozenset(stuck))
         self._free = sorted(key for key, dependents in self._dependents.items() if not dependents)
 
@@ -29,9 +30,10 @@ class Removal:
 
     def next(self) -> list[str]:
         """Who leaves next, sorted; those who need each other at once. Empty at the end."""
-        if not self._free and self._dependents:
-            self._free = [key for group in closed_groups(self._dependents) for key in group]
-        wave, self._free = sorted(self._free), []
+        wave, self._free = sorted(key for key in self._free if key in self._dependents), []
+        if not wave and self._dependents:
+            wave = sorted(key for group in closed_groups(self._dependents) for key in group)
+        self._leaving.update(wave)
         return wave
 
     def gone(self, key: str) -> None:
@@ -41,7 +43,7 @@ class Removal:
             dependents = self._dependents.get(ground)
             if dependents is not None and key in dependents:
                 dependents.discard(key)
-                if not dependents:
+                if not dependents and ground not in self._leaving:
                     self._free.append(ground)
 
     def stays(self, key: str) -> dict[str, str]:

@@ -20,6 +20,7 @@ class FaultyPlane(Plane):
     faults: dict[str, tuple[Fault, int]] = field(default_factory=dict)
     foreign: dict[str, Thing] = field(default_factory=dict)
     blind: bool = False
+    misused: list[str] = field(default_factory=list)
 
     def descriptors(self, *kinds: str) -> list[Kind]:
         return [FaultyKind(self, kind) for kind in kinds]
@@ -55,7 +56,11 @@ class FaultyKind(Kind):
             if fault == "refuses":
                 outcomes.append(Outcome(error="no"))
                 continue
-            outcome = self._one(operation)
+            try:
+                outcome = self._one(operation)
+            except AssertionError as error:  # the scheduler asked for what makes no sense
+                self.plane.misused.append(str(error))
+                raise
             outcomes.append(Outcome(error="no answer") if fault == "lies" else outcome)
         return outcomes
 

@@ -249,6 +249,10 @@ class SchedulerMachine(RuleBasedStateMachine):
         nothing(self.runner.run(self.scheduler.downstream_resync()))
 
     @invariant()
+    def nothing_is_asked_that_makes_no_sense(self) -> None:
+        assert not self.plane.misused
+
+    @invariant()
     def the_states_are_counted_right(self) -> None:
         nodes = self.scheduler._graph.nodes.values()
         counted: dict[str, int] = {}

@@ -243,3 +243,12 @@ async def test_what_lost_its_ground_and_cannot_be_taken_away_is_a_failure_and_no
     plane.refuse.clear()
     await scheduler.retry(now=10)
     assert plane.there == things(LINK, ADDRESS)
+
+
+async def test_of_two_leftovers_that_need_each_other_each_is_taken_away_once() -> None:
+    one, two = Thing("link/0", needs=("link/1",)), Thing("link/1", needs=("link/0",))
+    plane = Plane(there=things(one, two))
+    scheduler = scheduler_of(plane)
+    result = await scheduler.resync(things(Thing("link/1")))
+    assert (dict(result.errors), plane.there) == ({}, things(Thing("link/1")))
+    assert plane.log == [("delete", "link/0"), ("delete", "link/1"), ("create", "link/1")]
