@@ -98,7 +98,7 @@ def _samples(metric: Counter | Gauge | Histogram, ending: str = "_total") -> dic
         " ".join(sample.labels.values()): sample.value
         for family in metric.collect()
         for sample in family.samples
-        if (sample.name.endswith(ending) if ending else True)
+        if sample.name.endswith(ending)
     }
 
 

@@ -28,13 +28,13 @@ CALLS = Counter("contiv_agent_cni_calls", "CNI calls by command and error code (
 SECONDS = Histogram("contiv_agent_cni_seconds", "Duration of CNI calls in seconds", ["command"])
 
 
-class CniServer:
+class CniServer(UnixServer):
     """Serves one agent's pods."""
 
     def __init__(self, pods: PodNetwork, path: Path) -> None:
         """Takes who connects pods, and where the socket is to be."""
         self._pods = pods
-        self._server = UnixServer(
+        super().__init__(
             path,
             SERVICE,
             {
@@ -43,22 +43,6 @@ class CniServer:
                 "Delete": Method(self.delete, cni_pb2.CNIRequest, cni_pb2.CNIReply),
             },
         )
-
-    async def start(self) -> None:
-        """Listens; a socket that a dead agent left is replaced.
-
-        Raises:
-            OSError: the socket cannot be made.
-        """
-        await self._server.start()
-
-    async def run(self) -> None:
-        """Serves for ever; a root task."""
-        await self._server.run()
-
-    async def stop(self) -> None:
-        """Ends; calls under way have a second to finish."""
-        await self._server.stop()
 
     # ---- the plugin's way
 

@@ -24,7 +24,7 @@ config_pb2: Any = _messages  # made at run time, unknown to type checkers
 SERVICE: Final = "contivpp.config.ExternalConfig"
 
 
-class ConfigServer:
+class ConfigServer(UnixServer):
     """Serves the programs of one node."""
 
     def __init__(
@@ -33,7 +33,7 @@ class ConfigServer:
         """Takes where the socket is to be, who knows what became of items, and the controller's queue."""
         self._reporter = reporter
         self._push = push
-        self._server = UnixServer(
+        super().__init__(
             path,
             SERVICE,
             {
@@ -42,22 +42,6 @@ class ConfigServer:
                 "Get": Method(self.get, config_pb2.Query, config_pb2.Outcomes),
             },
         )
-
-    async def start(self) -> None:
-        """Listens.
-
-        Raises:
-            OSError: the socket cannot be made.
-        """
-        await self._server.start()
-
-    async def run(self) -> None:
-        """Serves for ever; a root task."""
-        await self._server.run()
-
-    async def stop(self) -> None:
-        """Ends; calls under way have a second to finish."""
-        await self._server.stop()
 
     async def replace(self, call: Any, context: Any) -> Any:
         """These are all items of the source."""

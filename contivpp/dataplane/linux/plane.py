@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from contivpp.dataplane.emptying import remove_all
 from contivpp.dataplane.linux import host
 from contivpp.dataplane.linux.addresses import AddressDescriptor
 from contivpp.dataplane.linux.checks import checked
@@ -19,7 +20,7 @@ from contivpp.dataplane.linux.routes import RouteDescriptor
 from contivpp.dataplane.linux.rules import RuleDescriptor
 from contivpp.dataplane.linux.sysctls import SysctlDescriptor
 from contivpp.dataplane.linux.values import TYPES
-from contivpp.scheduler.api import Descriptor, Operation, OperationKind
+from contivpp.scheduler.api import Descriptor
 
 _PING_TIMES = re.compile(r"time=([0-9.]+) ms")
 _PING_COUNTS = re.compile(r"(\d+) packets transmitted, (\d+) received")
@@ -128,20 +129,7 @@ class LinuxDataplane:
         Raises:
             RemovalError: what could not be removed, with the kernel's reasons.
         """
-        removed, problems = 0, []
-        for descriptor in reversed(self._descriptors):
-            found = await descriptor.retrieve()
-            operations = [
-                Operation(OperationKind.DELETE, key, observed.value, observed.value)
-                for key, observed in sorted(found.items())
-                if not observed.foreign
-            ]
-            outcomes = await descriptor.apply(operations)
-            for operation, outcome in zip(operations, outcomes, strict=True):
-                if outcome.ok:
-                    removed += 1
-                else:
-                    problems.append(f"{operation.key}: {outcome.error}")
+        removed, problems = await remove_all(self._descriptors)
         if problems:
             raise RemovalError("; ".join(problems))
         return removed

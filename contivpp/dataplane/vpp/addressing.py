@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from contivpp.dataplane.vpp.driver import NO_INTERFACE, Driver, Request, interface_prefix_of, is_add
+from contivpp.dataplane.vpp.driver import (
+    NO_INTERFACE,
+    DriverDescriptor,
+    Request,
+    interface_prefix_of,
+    is_add,
+    replacing,
+)
 from contivpp.dataplane.vpp.values import (
     InterfaceAddress,
     InterfaceTable,
@@ -15,18 +22,14 @@ from contivpp.dataplane.vpp.values import (
     interface_key,
     table_key,
 )
-from contivpp.scheduler.api import Dependency, Observed, Operation, OperationKind, Outcome
+from contivpp.scheduler.api import Dependency, Observed, Operation, Outcome
 
 
-class TableDescriptor:
+class TableDescriptor(DriverDescriptor):
     """Routing tables other than the first."""
 
     name = "vpp-table"
     prefix = Table.prefix
-
-    def __init__(self, driver: Driver) -> None:
-        """Takes the VPP of the node."""
-        self._driver = driver
 
     def dependencies(self, key: str, value: Table) -> Iterable[Dependency]:
         """None.
@@ -38,19 +41,13 @@ class TableDescriptor:
             raise ValueError("table 0 is there without being asked for")
         return ()
 
-    def derived(self, key: str, value: Table) -> Mapping[str, Any]:
-        """Nothing."""
-        return {}
-
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
         """One pipeline; VPP never renames a table."""
 
         def requests(operation: Operation) -> list[Request]:
             return [_table_request(operation.value, add=is_add(operation))]
 
-        if any(operation.kind is OperationKind.UPDATE for operation in operations):
-            return [Outcome(recreate=True)] * len(operations)
-        return await self._driver.apply(operations, requests, gone=("NO_SUCH_FIB",))
+        return await self._driver.apply(operations, requests, gone=("NO_SUCH_FIB",), updates=False)
 
     async def retrieve(self) -> Mapping[str, Observed]:
         """Every table but the first ones: nobody else makes any in a node's VPP."""
@@ -62,25 +59,17 @@ class TableDescriptor:
         return {value.key: Observed(value) for value in values}
 
 
-class InterfaceTableDescriptor:
+class InterfaceTableDescriptor(DriverDescriptor):
     """Which interface is in which table."""
 
     name = "vpp-interface-table"
     prefix = InterfaceTable.prefix
-
-    def __init__(self, driver: Driver) -> None:
-        """Takes the VPP of the node."""
-        self._driver = driver
 
     def dependencies(self, key: str, value: InterfaceTable) -> Iterable[Dependency]:
         """The interface and the table."""
         yield Dependency("interface", interface_key(value.interface))
         if value.vrf:
             yield Dependency("table", table_key(value.vrf, value.version))
-
-    def derived(self, key: str, value: InterfaceTable) -> Mapping[str, Any]:
-        """Nothing."""
-        return {}
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
         """One pipeline; without a table an interface is in table 0 again."""
@@ -117,15 +106,11 @@ class InterfaceTableDescriptor:
         return found
 
 
-class AddressDescriptor:
+class AddressDescriptor(DriverDescriptor):
     """Addresses of interfaces."""
 
     name = "vpp-address"
     prefix = InterfaceAddress.prefix
-
-    def __init__(self, driver: Driver) -> None:
-        """Takes the VPP of the node."""
-        self._driver = driver
 
     def dependencies(self, key: str, value: InterfaceAddress) -> Iterable[Dependency]:
         """The interface, in its table: with an address on it an interface cannot change the table any more."""
@@ -133,10 +118,6 @@ class AddressDescriptor:
         yield Dependency("interface", interface_key(value.interface))
         if value.vrf:
             yield Dependency("table", f"{InterfaceTable.prefix}{value.interface}/ip{version}")
-
-    def derived(self, key: str, value: InterfaceAddress) -> Mapping[str, Any]:
-        """Nothing."""
-        return {}
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
         """One pipeline; an address that moved to another table is made anew."""
@@ -150,10 +131,8 @@ class AddressDescriptor:
             }
             return [("sw_interface_add_del_address", fields)]
 
-        if any(operation.kind is OperationKind.UPDATE for operation in operations):
-            return [Outcome(recreate=True)] * len(operations)
         return await self._driver.apply(
-            operations, requests, gone=("INVALID_SW_IF_INDEX", "ADDRESS_NOT_FOUND_FOR_INTERFACE")
+            operations, requests, gone=("INVALID_SW_IF_INDEX", "ADDRESS_NOT_FOUND_FOR_INTERFACE"), updates=False
         )
 
     async def retrieve(self) -> Mapping[str, Observed]:
@@ -167,22 +146,21 @@ class AddressDescriptor:
             if number in borrowed:
                 continue
             for version in (4, 6):
-                for item in await connection.dump("ip_address_dump", sw_if_index=number, is_ipv6=version == 6):
-                    table = await connection.call("sw_interface_get_table", sw_if_index=number, is_ipv6=version == 6)
+                items = await connection.dump("ip_address_dump", sw_if_index=number, is_ipv6=version == 6)
+                if not items:
+                    continue
+                table = await connection.call("sw_interface_get_table", sw_if_index=number, is_ipv6=version == 6)
+                for item in items:
                     value = InterfaceAddress(name, str(item.prefix), table.vrf_id)
                     found[value.key] = Observed(value)
         return found
 
 
-class UnnumberedDescriptor:
+class UnnumberedDescriptor(DriverDescriptor):
     """Interfaces that use the addresses of another one."""
 
     name = "vpp-unnumbered"
     prefix = Unnumbered.prefix
-
-    def __init__(self, driver: Driver) -> None:
-        """Takes the VPP of the node."""
-        self._driver = driver
 
     def dependencies(self, key: str, value: Unnumbered) -> Iterable[Dependency]:
         """Both interfaces, an address of the other one, and its table for this one."""
@@ -191,21 +169,9 @@ class UnnumberedDescriptor:
         if value.vrf:
             yield Dependency("table", any_of=(f"{InterfaceTable.prefix}{value.interface}/",))
 
-    def derived(self, key: str, value: Unnumbered) -> Mapping[str, Any]:
-        """Nothing."""
-        return {}
-
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
         """One pipeline; an update gives up the old lender first."""
-
-        def requests(operation: Operation) -> list[Request]:
-            made = []
-            if operation.previous is not None:
-                made.append(self._request(operation.previous, add=False))
-            if is_add(operation):
-                made.append(self._request(operation.value, add=True))
-            return made
-
+        requests = functools.partial(replacing, request_of=self._request)
         return await self._driver.apply(operations, requests, gone=("INVALID_SW_IF_INDEX",))
 
     async def retrieve(self) -> Mapping[str, Observed]:

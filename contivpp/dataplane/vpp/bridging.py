@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
-from contivpp.dataplane.vpp.driver import TAG, Driver, Request, is_add
+from contivpp.dataplane.vpp.driver import TAG, DriverDescriptor, Request, is_add
 from contivpp.dataplane.vpp.values import BridgeDomain, BridgeMember, VppForwardingEntry, interface_key
-from contivpp.scheduler.api import Dependency, Observed, Operation, OperationKind, Outcome
+from contivpp.scheduler.api import Dependency, Observed, Operation, Outcome
 
 _NORMAL: Final = 0  # L2_API_PORT_TYPE_NORMAL
 _BVI: Final = 1
 
 
-class BridgeDomainDescriptor:
+class BridgeDomainDescriptor(DriverDescriptor):
     """Switches; their tag says that they are ours, and their name."""
 
     name = "vpp-bridge-domain"
     prefix = BridgeDomain.prefix
 
-    def __init__(self, driver: Driver) -> None:
-        """Takes the VPP of the node."""
-        self._driver = driver
-
     def dependencies(self, key: str, value: BridgeDomain) -> Iterable[Dependency]:
         """None."""
         return ()
 
-    def derived(self, key: str, value: BridgeDomain) -> Mapping[str, Any]:
-        """Nothing."""
-        return {}
-
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
         """One pipeline."""
-        if any(operation.kind is OperationKind.UPDATE for operation in operations):
-            return [Outcome(recreate=True)] * len(operations)
-        return await self._driver.apply(operations, self._requests, gone=("NO_SUCH_ENTRY",))
+        return await self._driver.apply(operations, self._requests, gone=("NO_SUCH_ENTRY",), updates=False)
 
     async def retrieve(self) -> Mapping[str, Observed]:
         """Every domain with our tag."""
@@ -61,24 +51,16 @@ class BridgeDomainDescriptor:
         return [("bridge_domain_add_del_v2", fields)]
 
 
-class BridgeMemberDescriptor:
+class BridgeMemberDescriptor(DriverDescriptor):
     """Interfaces in bridge domains."""
 
     name = "vpp-bridge-member"
     prefix = BridgeMember.prefix
 
-    def __init__(self, driver: Driver) -> None:
-        """Takes the VPP of the node."""
-        self._driver = driver
-
     def dependencies(self, key: str, value: BridgeMember) -> Iterable[Dependency]:
         """The domain and the interface."""
         yield Dependency("bridge domain", BridgeDomain.prefix + value.domain)
         yield Dependency("interface", interface_key(value.interface))
-
-    def derived(self, key: str, value: BridgeMember) -> Mapping[str, Any]:
-        """Nothing."""
-        return {}
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
         """One pipeline."""
@@ -111,23 +93,15 @@ class BridgeMemberDescriptor:
         return found
 
 
-class ForwardingDescriptor:
+class ForwardingDescriptor(DriverDescriptor):
     """Static entries: which MAC is behind which member."""
 
     name = "vpp-fdb"
     prefix = VppForwardingEntry.prefix
 
-    def __init__(self, driver: Driver) -> None:
-        """Takes the VPP of the node."""
-        self._driver = driver
-
     def dependencies(self, key: str, value: VppForwardingEntry) -> Iterable[Dependency]:
         """The interface, as a member."""
         yield Dependency("bridge member", BridgeMember.prefix + value.interface)
-
-    def derived(self, key: str, value: VppForwardingEntry) -> Mapping[str, Any]:
-        """Nothing."""
-        return {}
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
         """One pipeline; an entry for another member replaces the old one."""

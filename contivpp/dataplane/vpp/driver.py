@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from contivpp.dataplane.vpp.client import Vpp
 from contivpp.dataplane.vpp.connection import Connection, Fields
@@ -112,6 +112,7 @@ class Driver:
         requests_of: Callable[[Operation], Iterable[Request]],
         *,
         gone: Iterable[str] = (),
+        updates: bool = True,
     ) -> list[Outcome]:
         """Carries out a batch in one pipeline.
 
@@ -119,7 +120,10 @@ class Driver:
             operations: what to do.
             requests_of: the requests of one of them; may raise VppError or ValueError.
             gone: VPP's names of errors that mean, for a delete, that there is nothing left to delete.
+            updates: whether VPP can change such a value; else one that differs is made anew.
         """
+        if not updates and any(operation.kind is OperationKind.UPDATE for operation in operations):
+            return [Outcome(recreate=True)] * len(operations)
         try:
             await self.prepare()
         except VppError as error:
@@ -147,6 +151,36 @@ class Driver:
                 continue
             outcomes[position] = Outcome(error=str(reply))
         return outcomes
+
+
+class DriverDescriptor:
+    """What all descriptors of VPP have in common."""
+
+    def __init__(self, driver: Driver) -> None:
+        """Takes the VPP of the node."""
+        self._driver = driver
+
+    def derived(self, key: str, value: Any) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
+
+
+class RequestOf(Protocol):
+    """Makes the request that adds a value, or takes it away."""
+
+    def __call__(self, value: Any, *, add: bool) -> Request:
+        """The request."""
+        ...
+
+
+def replacing(operation: Operation, request_of: RequestOf) -> list[Request]:
+    """The requests for a value that VPP adds and takes away whole: an update is both."""
+    requests = []
+    if operation.kind is not OperationKind.CREATE:
+        requests.append(request_of(operation.previous, add=False))
+    if is_add(operation):
+        requests.append(request_of(operation.value, add=True))
+    return requests
 
 
 def is_add(operation: Operation) -> bool:

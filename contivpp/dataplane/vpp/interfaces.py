@@ -11,7 +11,7 @@ import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from contivpp.dataplane.vpp.driver import NO_INTERFACE, TAG, Driver, Request, address_of
+from contivpp.dataplane.vpp.driver import NO_INTERFACE, TAG, Driver, DriverDescriptor, Request, address_of
 from contivpp.dataplane.vpp.errors import VppDown, VppRefused
 from contivpp.dataplane.vpp.values import HostInterface, Interface, Loopback, VxlanTunnel, table_key
 from contivpp.scheduler.api import DONE, Dependency, Observed, Operation, OperationKind, Outcome
@@ -29,7 +29,7 @@ _PACKET_V2: Final = 8  # AF_PACKET_API_FLAG_VERSION_2: version 3 hands frames ov
 _NO_MAC: Final = "00:00:00:00:00:00"
 
 
-class InterfaceDescriptor:
+class InterfaceDescriptor(DriverDescriptor):
     """Loopbacks, links of the kernel, and tunnels."""
 
     name = "vpp-interface"
@@ -37,7 +37,7 @@ class InterfaceDescriptor:
 
     def __init__(self, driver: Driver, *, link_key: Callable[[str], str] | None = None) -> None:
         """Takes the VPP of the node, and under which key it is known that the kernel has a link with a name."""
-        self._driver = driver
+        super().__init__(driver)
         self._link_key = link_key
 
     def dependencies(self, key: str, value: Interface) -> Iterable[Dependency]:
@@ -52,10 +52,6 @@ class InterfaceDescriptor:
             yield Dependency("table", table_key(value.vrf, ipaddress.ip_address(value.source).version))
         if isinstance(value, HostInterface) and self._link_key is not None:
             yield Dependency("link", self._link_key(value.host_name))
-
-    def derived(self, key: str, value: Interface) -> Mapping[str, Any]:
-        """Nothing."""
-        return {}
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
         """Two pipelines: one that makes the interfaces, one that sets them up by the numbers they got."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from contivpp.dataplane.emptying import remove_all
 from contivpp.dataplane.vpp.addressing import (
     AddressDescriptor,
     InterfaceTableDescriptor,
@@ -19,7 +20,7 @@ from contivpp.dataplane.vpp.driver import Driver
 from contivpp.dataplane.vpp.errors import VppError
 from contivpp.dataplane.vpp.interfaces import InterfaceDescriptor
 from contivpp.dataplane.vpp.routing import NeighbourDescriptor, RouteDescriptor
-from contivpp.scheduler.api import Descriptor, Operation, OperationKind
+from contivpp.scheduler.api import Descriptor
 
 NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "show_version": (),
@@ -113,7 +114,8 @@ class VppDataplane:
         try:
             async with asyncio.timeout(patience):
                 await self.ready.wait()
-            return await self._remove_everything()
+            removed, problems = await remove_all(self._descriptors)
+            return removed, "; ".join(problems)
         except TimeoutError:
             return 0, self.problem
         except VppError as error:
@@ -121,17 +123,6 @@ class VppDataplane:
         finally:
             running.cancel()
             await asyncio.wait([running])
-
-    async def _remove_everything(self) -> tuple[int, str]:
-        removed, problems = 0, []
-        for descriptor in reversed(self._descriptors):
-            found = sorted((await descriptor.retrieve()).items())
-            operations = [Operation(OperationKind.DELETE, key, item.value, item.value) for key, item in found]
-            for operation, outcome in zip(operations, await descriptor.apply(operations), strict=True):
-                removed += outcome.ok
-                if not outcome.ok:
-                    problems.append(f"{operation.key}: {outcome.error}")
-        return removed, "; ".join(problems)
 
     async def _appeared(self) -> None:
         self.ready.set()

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from contivpp.dataplane.vpp.driver import NO_INTERFACE, Driver, Request, address_of, is_add, prefix_of, union_of
+from contivpp.dataplane.vpp.driver import (
+    NO_INTERFACE,
+    DriverDescriptor,
+    Request,
+    address_of,
+    is_add,
+    prefix_of,
+    replacing,
+    union_of,
+)
 from contivpp.dataplane.vpp.values import VppNeighbour, VppRoute, interface_key, table_key
-from contivpp.scheduler.api import Dependency, Observed, Operation, OperationKind, Outcome
+from contivpp.scheduler.api import Dependency, Observed, Operation, Outcome
 
 _DROP: Final = 2  # FIB_API_PATH_TYPE_DROP
 _NORMAL: Final = 0
@@ -16,15 +26,11 @@ _STATIC: Final = 1  # IP_API_NEIGHBOR_FLAG_STATIC
 _API_SOURCE: Final = "API"  # what VPP calls the source of routes that came through the API
 
 
-class RouteDescriptor:
+class RouteDescriptor(DriverDescriptor):
     """Routes, one path each; VPP joins the paths to one subnet."""
 
     name = "vpp-route"
     prefix = VppRoute.prefix
-
-    def __init__(self, driver: Driver) -> None:
-        """Takes the VPP of the node."""
-        self._driver = driver
 
     def dependencies(self, key: str, value: VppRoute) -> Iterable[Dependency]:
         """The table, the one to look up again in, and the interface."""
@@ -35,23 +41,9 @@ class RouteDescriptor:
         if value.interface:
             yield Dependency("interface", interface_key(value.interface))
 
-    def derived(self, key: str, value: VppRoute) -> Mapping[str, Any]:
-        """Nothing."""
-        return {}
-
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
-        """One pipeline; an update takes the old path away after the new one is there."""
-
-        def requests(operation: Operation) -> list[Request]:
-            made = []
-            if is_add(operation):
-                made.append(self._request(operation.value, add=True))
-            if operation.kind is not OperationKind.CREATE:
-                made.append(self._request(operation.previous, add=False))
-            if operation.kind is OperationKind.UPDATE:
-                made = [self._request(operation.previous, add=False), self._request(operation.value, add=True)]
-            return made
-
+        """One pipeline; an update takes the old path away first."""
+        requests = functools.partial(replacing, request_of=self._request)
         return await self._driver.apply(operations, requests, gone=("NO_SUCH_FIB", "NO_SUCH_ENTRY"))
 
     async def retrieve(self) -> Mapping[str, Observed]:
@@ -95,23 +87,15 @@ class RouteDescriptor:
         return VppRoute(str(subnet), vrf, via, interface, through, weight=path.weight)
 
 
-class NeighbourDescriptor:
+class NeighbourDescriptor(DriverDescriptor):
     """Static ARP and ND entries."""
 
     name = "vpp-neighbour"
     prefix = VppNeighbour.prefix
 
-    def __init__(self, driver: Driver) -> None:
-        """Takes the VPP of the node."""
-        self._driver = driver
-
     def dependencies(self, key: str, value: VppNeighbour) -> Iterable[Dependency]:
         """The interface."""
         yield Dependency("interface", interface_key(value.interface))
-
-    def derived(self, key: str, value: VppNeighbour) -> Mapping[str, Any]:
-        """Nothing."""
-        return {}
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
         """One pipeline; a new MAC replaces the old one."""
