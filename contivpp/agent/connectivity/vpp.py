@@ -16,20 +16,10 @@ from typing import Any, Final, Literal
 from contivpp.agent.connectivity.names import pod_names
 from contivpp.agent.view import LocalPod, OwnNode, RemoteNode
 from contivpp.dataplane.linux.values import Address, Neighbour, Route, Veth
-from contivpp.dataplane.vpp.values import (
-    BridgeDomain,
-    BridgeMember,
-    HostInterface,
-    InterfaceAddress,
-    InterfaceTable,
-    Loopback,
-    Table,
-    Unnumbered,
-    VppForwardingEntry,
-    VppNeighbour,
-    VppRoute,
-    VxlanTunnel,
-)
+from contivpp.dataplane.vpp.values.addressing import InterfaceAddress, InterfaceTable, Table, Unnumbered
+from contivpp.dataplane.vpp.values.bridging import BridgeDomain, BridgeMember, VppForwardingEntry
+from contivpp.dataplane.vpp.values.interfaces import HostInterface, Loopback, VxlanTunnel
+from contivpp.dataplane.vpp.values.routing import VppNeighbour, VppRoute
 from contivpp.model.addressplan import AddressPlan
 from contivpp.scheduler.api import by_key
 

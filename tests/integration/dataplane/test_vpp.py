@@ -15,24 +15,14 @@ from typing import Any
 import pytest
 from vpp_papi.vpp_serializer import VPPSerializerValueError
 
-from contivpp.dataplane.vpp.client import Vpp
-from contivpp.dataplane.vpp.connection import Connection
-from contivpp.dataplane.vpp.errors import VppDown, VppError, VppRefused
+from contivpp.dataplane.vpp.api.client import Vpp
+from contivpp.dataplane.vpp.api.connection import Connection
+from contivpp.dataplane.vpp.api.errors import VppDown, VppError, VppRefused
 from contivpp.dataplane.vpp.plane import VppDataplane
-from contivpp.dataplane.vpp.values import (
-    BridgeDomain,
-    BridgeMember,
-    HostInterface,
-    InterfaceAddress,
-    InterfaceTable,
-    Loopback,
-    Table,
-    Unnumbered,
-    VppForwardingEntry,
-    VppNeighbour,
-    VppRoute,
-    VxlanTunnel,
-)
+from contivpp.dataplane.vpp.values.addressing import InterfaceAddress, InterfaceTable, Table, Unnumbered
+from contivpp.dataplane.vpp.values.bridging import BridgeDomain, BridgeMember, VppForwardingEntry
+from contivpp.dataplane.vpp.values.interfaces import HostInterface, Loopback, VxlanTunnel
+from contivpp.dataplane.vpp.values.routing import VppNeighbour, VppRoute
 from contivpp.scheduler.scheduler import Scheduler
 from tests.integration.cluster import ip
 from tests.integration.dataplane.vpp import RealVpp

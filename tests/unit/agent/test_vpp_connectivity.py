@@ -12,7 +12,8 @@ from contivpp.agent.node_address import attachment_of, choose_node_address, why_
 from contivpp.agent.pods.api import Sandbox
 from contivpp.agent.view import LocalPod, OwnNode, RemoteNode
 from contivpp.dataplane.linux.values import Veth
-from contivpp.dataplane.vpp.values import HostInterface, Loopback, VppRoute, VxlanTunnel
+from contivpp.dataplane.vpp.values.interfaces import HostInterface, Loopback, VxlanTunnel
+from contivpp.dataplane.vpp.values.routing import VppRoute
 from contivpp.model.config import ContivConfig
 from contivpp.model.keys import PodID
 

@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from contivpp.dataplane.vpp.client import Vpp
-from contivpp.dataplane.vpp.connection import Connection, Fields
-from contivpp.dataplane.vpp.errors import VppDown, VppError, VppRefused
+from contivpp.dataplane.vpp.api.client import Vpp
+from contivpp.dataplane.vpp.api.connection import Connection, Fields
+from contivpp.dataplane.vpp.api.errors import VppDown, VppError, VppRefused
 from contivpp.scheduler.api import DONE, Operation, OperationKind, Outcome
 
 NO_INTERFACE: Final = 0xFFFFFFFF
@@ -65,12 +65,13 @@ class Interfaces:
 class Driver:
     """The VPP of a node, for descriptors."""
 
-    def __init__(self, vpp: Vpp) -> None:
-        """Takes the client."""
+    def __init__(self, vpp: Vpp, *, link_key: Callable[[str], str] | None = None) -> None:
+        """Takes the client, and the key that is available while the kernel has a link with a name, if anybody says."""
         self._vpp = vpp
         self._reading: asyncio.Task[list[Any]] | None = None
         self._read_from: Connection | None = None
         self.interfaces = Interfaces()
+        self.link_key = link_key
 
     @property
     def connection(self) -> Connection:

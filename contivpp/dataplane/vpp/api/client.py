@@ -15,8 +15,8 @@ from typing import Any, Final
 from prometheus_client import Counter, Gauge
 
 from contivpp.daemon.backoff import Backoff
-from contivpp.dataplane.vpp.connection import Connection
-from contivpp.dataplane.vpp.errors import VppDown, VppError, VppIncompatible
+from contivpp.dataplane.vpp.api.connection import Connection
+from contivpp.dataplane.vpp.api.errors import VppDown, VppError, VppIncompatible
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,9 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from contivpp.dataplane.vpp.driver import (
+from contivpp.dataplane.vpp.descriptors.driver import (
     NO_INTERFACE,
+    Driver,
     DriverDescriptor,
     Request,
     address_of,
@@ -17,13 +18,29 @@ from contivpp.dataplane.vpp.driver import (
     replacing,
     union_of,
 )
-from contivpp.dataplane.vpp.values import VppNeighbour, VppRoute, interface_key, table_key
-from contivpp.scheduler.api import Dependency, Observed, Operation, Outcome
+from contivpp.dataplane.vpp.values.addressing import table_key
+from contivpp.dataplane.vpp.values.interfaces import interface_key
+from contivpp.dataplane.vpp.values.routing import VppNeighbour, VppRoute
+from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, Outcome
 
+NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "ip_table_dump": (),
+    "ip_route_add_del_v2": ("is_add", "is_multipath", "route"),
+    "ip_route_v2_dump": ("src", "table"),
+    "fib_source_dump": (),
+    "ip_neighbor_add_del": ("is_add", "neighbor"),
+    "ip_neighbor_dump": ("sw_if_index", "af"),
+}
+"""The messages, and of each the fields, that are used here."""
 _DROP: Final = 2  # FIB_API_PATH_TYPE_DROP
 _NORMAL: Final = 0
 _STATIC: Final = 1  # IP_API_NEIGHBOR_FLAG_STATIC
 _API_SOURCE: Final = "API"  # what VPP calls the source of routes that came through the API
+
+
+def descriptors(driver: Driver) -> tuple[Descriptor, ...]:
+    """One of each kind."""
+    return (RouteDescriptor(driver), NeighbourDescriptor(driver))
 
 
 class RouteDescriptor(DriverDescriptor):

@@ -8,14 +8,30 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from contivpp.dataplane.vpp.driver import NO_INTERFACE, TAG, Driver, DriverDescriptor, Request, address_of
-from contivpp.dataplane.vpp.errors import VppDown, VppRefused
-from contivpp.dataplane.vpp.values import HostInterface, Interface, Loopback, VxlanTunnel, table_key
-from contivpp.scheduler.api import DONE, Dependency, Observed, Operation, OperationKind, Outcome
+from contivpp.dataplane.vpp.api.errors import VppDown, VppRefused
+from contivpp.dataplane.vpp.descriptors.driver import NO_INTERFACE, TAG, Driver, DriverDescriptor, Request, address_of
+from contivpp.dataplane.vpp.values.addressing import table_key
+from contivpp.dataplane.vpp.values.interfaces import HostInterface, Interface, Loopback, VxlanTunnel
+from contivpp.scheduler.api import DONE, Dependency, Descriptor, Observed, Operation, OperationKind, Outcome
 
+NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "sw_interface_dump": (),
+    "sw_interface_details": ("sw_if_index", "tag", "flags", "mtu", "l2_address"),
+    "sw_interface_set_flags": ("sw_if_index", "flags"),
+    "sw_interface_set_mtu": ("sw_if_index", "mtu"),
+    "sw_interface_tag_add_del": ("sw_if_index", "tag", "is_add"),
+    "create_loopback_instance": ("mac_address",),
+    "delete_loopback": ("sw_if_index",),
+    "af_packet_create_v3": ("mode", "hw_addr", "use_random_hw_addr", "host_if_name", "tx_frame_size", "flags"),
+    "af_packet_delete": ("host_if_name",),
+    "af_packet_dump": (),
+    "vxlan_add_del_tunnel_v3": ("is_add", "src_address", "dst_address", "encap_vrf_id", "vni"),
+    "vxlan_tunnel_v2_dump": ("sw_if_index",),
+}
+"""The messages, and of each the fields, that are used here."""
 _LONGEST_TAG: Final = 63
 _UP: Final = 1  # IF_STATUS_API_FLAG_ADMIN_UP
 _MODES: Final = {"ethernet": 1, "ip": 2}
@@ -29,16 +45,16 @@ _PACKET_V2: Final = 8  # AF_PACKET_API_FLAG_VERSION_2: version 3 hands frames ov
 _NO_MAC: Final = "00:00:00:00:00:00"
 
 
+def descriptors(driver: Driver) -> tuple[Descriptor, ...]:
+    """One of each kind."""
+    return (InterfaceDescriptor(driver),)
+
+
 class InterfaceDescriptor(DriverDescriptor):
     """Loopbacks, links of the kernel, and tunnels."""
 
     name = "vpp-interface"
     prefix = Loopback.prefix
-
-    def __init__(self, driver: Driver, *, link_key: Callable[[str], str] | None = None) -> None:
-        """Takes the VPP of the node, and under which key it is known that the kernel has a link with a name."""
-        super().__init__(driver)
-        self._link_key = link_key
 
     def dependencies(self, key: str, value: Interface) -> Iterable[Dependency]:
         """The link of the kernel, or the table in which a tunnel's packets are routed.
@@ -50,8 +66,8 @@ class InterfaceDescriptor(DriverDescriptor):
             raise ValueError(f"the name {value.name} is longer than {_LONGEST_TAG - len(TAG)} characters")
         if isinstance(value, VxlanTunnel) and value.vrf:
             yield Dependency("table", table_key(value.vrf, ipaddress.ip_address(value.source).version))
-        if isinstance(value, HostInterface) and self._link_key is not None:
-            yield Dependency("link", self._link_key(value.host_name))
+        if isinstance(value, HostInterface) and self._driver.link_key is not None:
+            yield Dependency("link", self._driver.link_key(value.host_name))
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
         """Two pipelines: one that makes the interfaces, one that sets them up by the numbers they got."""

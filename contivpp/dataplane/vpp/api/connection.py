@@ -19,8 +19,8 @@ from typing import Any, Final, Self
 
 from vpp_papi.vpp_papi_async import VPPApiJSONFiles
 
-from contivpp.dataplane.vpp.definitions import PING, Definitions, Message
-from contivpp.dataplane.vpp.errors import VppDown, VppError, VppRefused
+from contivpp.dataplane.vpp.api.definitions import PING, Definitions, Message
+from contivpp.dataplane.vpp.api.errors import VppDown, VppError, VppRefused
 
 WINDOW: Final = 256
 """Requests that may be unanswered at once; more would only wait inside VPP's socket buffers."""

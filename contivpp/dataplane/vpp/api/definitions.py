@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from vpp_papi.vpp_papi_async import VPPApiJSONFiles
 
-from contivpp.dataplane.vpp.packing import Pack, compiled
+from contivpp.dataplane.vpp.api.packing import Pack, compiled
 
 PING: Final = "control_ping"
 PING_REPLY: Final = "control_ping_reply"

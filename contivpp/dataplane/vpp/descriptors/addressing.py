@@ -5,24 +5,42 @@ from __future__ import annotations
 import functools
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
-from contivpp.dataplane.vpp.driver import (
+from contivpp.dataplane.vpp.descriptors.driver import (
     NO_INTERFACE,
+    Driver,
     DriverDescriptor,
     Request,
     interface_prefix_of,
     is_add,
     replacing,
 )
-from contivpp.dataplane.vpp.values import (
-    InterfaceAddress,
-    InterfaceTable,
-    Table,
-    Unnumbered,
-    interface_key,
-    table_key,
-)
-from contivpp.scheduler.api import Dependency, Observed, Operation, Outcome
+from contivpp.dataplane.vpp.values.addressing import InterfaceAddress, InterfaceTable, Table, Unnumbered, table_key
+from contivpp.dataplane.vpp.values.interfaces import interface_key
+from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, Outcome
+
+NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "ip_table_add_del_v2": ("table", "is_add"),
+    "ip_table_dump": (),
+    "sw_interface_set_table": ("sw_if_index", "is_ipv6", "vrf_id"),
+    "sw_interface_get_table": ("sw_if_index", "is_ipv6"),
+    "sw_interface_add_del_address": ("sw_if_index", "is_add", "prefix"),
+    "ip_address_dump": ("sw_if_index", "is_ipv6"),
+    "sw_interface_set_unnumbered": ("sw_if_index", "unnumbered_sw_if_index", "is_add"),
+    "ip_unnumbered_dump": ("sw_if_index",),
+}
+"""The messages, and of each the fields, that are used here."""
+
+
+def descriptors(driver: Driver) -> tuple[Descriptor, ...]:
+    """One of each kind."""
+    return (
+        TableDescriptor(driver),
+        InterfaceTableDescriptor(driver),
+        AddressDescriptor(driver),
+        UnnumberedDescriptor(driver),
+    )
 
 
 class TableDescriptor(DriverDescriptor):

@@ -1,0 +1,1 @@
+"""What makes values real in VPP, and reads them back: one module per family."""

@@ -1,0 +1,75 @@
+"""Tables, and what joins interfaces to addresses and tables. Table 0 is there without being asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A routing table of one IP version."""
+
+    prefix: ClassVar[str] = "vpp/table/"
+
+    vrf: int
+    version: Literal[4, 6]
+    name: str = ""
+
+    @property
+    def key(self) -> str:
+        """By number and IP version."""
+        return table_key(self.vrf, self.version)
+
+
+def table_key(vrf: int, version: int) -> str:
+    """The key of a table."""
+    return f"{Table.prefix}{vrf}/ip{version}"
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceTable:
+    """In which table an interface's packets are looked up; an interface without one is in table 0."""
+
+    prefix: ClassVar[str] = "vpp/interface-table/"
+
+    interface: str
+    vrf: int
+    version: Literal[4, 6]
+
+    @property
+    def key(self) -> str:
+        """By interface and IP version."""
+        return f"{self.prefix}{self.interface}/ip{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceAddress:
+    """`address` with prefix length on an interface that is in table `vrf`."""
+
+    prefix: ClassVar[str] = "vpp/address/"
+
+    interface: str
+    address: str
+    vrf: int = 0
+
+    @property
+    def key(self) -> str:
+        """By interface and address."""
+        return f"{self.prefix}{self.interface}/{self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unnumbered:
+    """That an interface has no address of its own, and uses those of another one in table `vrf`."""
+
+    prefix: ClassVar[str] = "vpp/unnumbered/"
+
+    interface: str
+    addresses_of: str
+    vrf: int = 0
+
+    @property
+    def key(self) -> str:
+        """By interface."""
+        return f"{self.prefix}{self.interface}"
