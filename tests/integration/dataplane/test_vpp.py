@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import ipaddress
+import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -28,7 +29,7 @@ from tests.integration.cluster import ip
 from tests.integration.dataplane.vpp import RealVpp
 
 pytestmark = [pytest.mark.vpp, pytest.mark.root]
-NETNS = "contiv-vpp-test"
+NETNS = f"contiv-vpp-{os.getpid()}"
 
 
 @pytest.fixture
