@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from typing import Literal
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -27,15 +28,16 @@ class AddressPlanError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressPlan:
-    """The subnets of a cluster, and the arithmetic over them.
+    """The subnets of a cluster in one IP family, and the arithmetic over them.
 
     Attributes:
         pod_subnet_all: all pods; `pod_prefix` is the prefix length of one node's part.
         host_link_subnet_all: links between host and data plane; `host_link_prefix` likewise.
         vxlan_subnet: near ends of the tunnels, one address per node.
         node_subnet: addresses of the nodes' main NICs; None when they come from elsewhere.
-        service_subnet: cluster IPs of services.
+        service_subnet: cluster IPs of services; None for a second family that services do not have.
         default_gateway: an address of `node_subnet` that no node gets.
+        second: the plan of the other family in a cluster with both; MACs are those of the first.
     """
 
     pod_subnet_all: Network
@@ -44,8 +46,23 @@ class AddressPlan:
     host_link_prefix: int
     vxlan_subnet: Network
     node_subnet: Network | None
-    service_subnet: Network
+    service_subnet: Network | None
     default_gateway: Address | None = None
+    second: AddressPlan | None = None
+
+    @property
+    def families(self) -> tuple[AddressPlan, ...]:
+        """This plan and, in a cluster with both families, the other one's."""
+        return (self,) if self.second is None else (self, self.second)
+
+    @property
+    def version(self) -> Literal[4, 6]:
+        """The IP version of pods, host links and tunnels."""
+        return 4 if self.pod_subnet_all.version == 4 else 6
+
+    def of(self, version: int) -> AddressPlan | None:
+        """The plan of one IP version, None when the cluster does not have it."""
+        return next((plan for plan in self.families if plan.version == version), None)
 
     @property
     def has_node_subnet(self) -> bool:

@@ -7,11 +7,14 @@ mistakes of a file come in one error. What the options must be is in `config_che
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from contivpp.model.address_options import address_plan
 from contivpp.model.addressplan import AddressPlan
-from contivpp.model.config_checks import address_plan, check_options
+from contivpp.model.config_checks import check_options
+from contivpp.model.option_texts import split
 from contivpp.model.options import ConfigError, Problems, as_options, named, read
 
 
@@ -35,7 +38,11 @@ class Srv6Config:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IpamConfig:
-    """Where addresses come from; subnets as text with prefix length, "" for not set."""
+    """Where addresses come from; subnets as text with prefix length, "" for not set.
+
+    A cluster with both IP families names two subnets, separated by a comma, and the first family is the pods' main one.
+    The prefix lengths "...IPv6" are those of the IPv6 subnet then; 0 makes it 64, or longer if nodes would not fit.
+    """
 
     use_external_ipam: bool = named("useExternalIPAM", default=False)
     contiv_cidr: str = named("contivCIDR", "")
@@ -43,8 +50,10 @@ class IpamConfig:
     node_interconnect_dhcp: bool = named("nodeInterconnectDHCP", default=False)
     pod_subnet_cidr: str = named("podSubnetCIDR", "10.1.0.0/16")
     pod_subnet_one_node_prefix_len: int = 24
+    pod_subnet_one_node_prefix_len_ipv6: int = named("podSubnetOneNodePrefixLenIPv6", 0)
     vpp_host_subnet_cidr: str = named("vppHostSubnetCIDR", "172.30.0.0/16")
     vpp_host_subnet_one_node_prefix_len: int = 24
+    vpp_host_subnet_one_node_prefix_len_ipv6: int = named("vppHostSubnetOneNodePrefixLenIPv6", 0)
     node_interconnect_cidr: str = named("nodeInterconnectCIDR", "")
     vxlan_cidr: str = named("vxlanCIDR", "192.168.30.0/24")
     default_gateway: str = ""
@@ -53,11 +62,16 @@ class IpamConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InterfaceConfig:
-    """One NIC of a node; `ip` with prefix length."""
+    """One NIC of a node; `ip` with prefix length, an IPv4 and an IPv6 one separated by a comma."""
 
     interface_name: str = ""
     ip: str = ""
     use_dhcp: bool = named("useDHCP", default=False)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses one by one."""
+        return tuple(split(self.ip))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +136,7 @@ class ContivConfig:
         reading = read(cls, text, source=source)
         config, problems = reading.record, reading.problems
         check_options(config, problems)
-        plan = address_plan(config, problems)
+        plan = address_plan(config, reading.given, problems)
         problems.check(source)
         own = next((node for node in config.node_config if node.node_name == node_name), None)
         object.__setattr__(config, "own_node", own)
@@ -140,7 +154,7 @@ class ContivConfig:
         changed = dataclasses.replace(self, node_config=(*others, node))
         problems = Problems()
         check_options(changed, problems)
-        plan = address_plan(changed, problems)
+        plan = address_plan(changed, self.given, problems)
         mistakes = [*problems.sentences, *changed.unsupported()]
         if mistakes:
             place = f"nodeConfig[{len(others)}]."
@@ -151,18 +165,28 @@ class ContivConfig:
         return changed
 
     def ipam_as_used(self) -> dict[str, Any]:
-        """The addressing options by the original's names, with what `contivCIDR` made of them."""
-        plan = self.plan
-        return {
+        """The addressing options by the original's names, with what the address plan made of them."""
+        families = self.plan.families
+        main = families[0] if len(families) == 1 else min(families, key=lambda plan: plan.version)
+
+        def joined(subnets: Iterable[object]) -> str:
+            return ",".join(str(subnet) for subnet in subnets if subnet is not None)
+
+        used = {
             **as_options(self.ipam_config),
-            "serviceCIDR": str(plan.service_subnet),
-            "podSubnetCIDR": str(plan.pod_subnet_all),
-            "podSubnetOneNodePrefixLen": plan.pod_prefix,
-            "vppHostSubnetCIDR": str(plan.host_link_subnet_all),
-            "vppHostSubnetOneNodePrefixLen": plan.host_link_prefix,
-            "vxlanCIDR": str(plan.vxlan_subnet),
-            "nodeInterconnectCIDR": str(plan.node_subnet or ""),
+            "serviceCIDR": joined(plan.service_subnet for plan in families),
+            "podSubnetCIDR": joined(plan.pod_subnet_all for plan in families),
+            "podSubnetOneNodePrefixLen": main.pod_prefix,
+            "vppHostSubnetCIDR": joined(plan.host_link_subnet_all for plan in families),
+            "vppHostSubnetOneNodePrefixLen": main.host_link_prefix,
+            "vxlanCIDR": joined(plan.vxlan_subnet for plan in families),
+            "nodeInterconnectCIDR": joined(plan.node_subnet for plan in families),
         }
+        if len(families) > 1:
+            ipv6 = max(families, key=lambda plan: plan.version)
+            used["podSubnetOneNodePrefixLenIPv6"] = ipv6.pod_prefix
+            used["vppHostSubnetOneNodePrefixLenIPv6"] = ipv6.host_link_prefix
+        return used
 
     def unsupported(self) -> list[str]:
         """What the file asks for and this build cannot do on its data plane: one sentence per option.

@@ -153,7 +153,7 @@ def test_an_option_without_a_value_has_its_default():
             "choose disjoint subnets",
         ),
         (
-            "ipamConfig: {podSubnetCIDR: 'fd00:1::/48', podSubnetOneNodePrefixLen: 64, vxlanCIDR: 'fd00:2::/64'}",
+            "ipamConfig: {podSubnetCIDR: 'fd00:1::/48', vppHostSubnetCIDR: 172.30.0.0/16}",
             "ipamConfig.vppHostSubnetCIDR: 172.30.0.0/16 is IPv4 and ipamConfig.podSubnetCIDR "
             "fd00:1::/48 is IPv6; "
             "choose the same family for both",
