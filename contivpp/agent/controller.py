@@ -46,7 +46,7 @@ from contivpp.agent.events import (
 from contivpp.agent.external.config import ETCD_SOURCE
 from contivpp.agent.healing import Healing, HealingConfig
 from contivpp.agent.identity import Wanted
-from contivpp.agent.node_address import attachment_of, choose_node_address, why_no_address
+from contivpp.agent.node_address import attachment_of, choose_node_addresses, why_no_address
 from contivpp.agent.node_config import KIND as NODE_CONFIG
 from contivpp.agent.node_config import NodeConfigSource
 from contivpp.agent.pods.registry import PodRegistry
@@ -279,13 +279,14 @@ class Controller:
         node_id = view.published_id(view.own.name) or view.own.id
         management = view.management_addresses(view.own.name)
         known = view.record("node", view.own.name) is not None
-        address, mtu = "", 0
+        addresses: tuple[str, ...] = ()
+        mtu = 0
         if node_id:
-            address, mtu = choose_node_address(view.config, view.plan, node_id, management, self._host)
+            addresses, mtu = choose_node_addresses(view.config, view.plan, node_id, management, self._host)
         moved = view.set_own(
             id=node_id,
             management=management,
-            addresses=(address,) if address else view.own.addresses,
+            addresses=addresses or view.own.addresses,
             mtu=mtu or view.own.mtu,
             **attachment_of(view.config, self._host),
         )

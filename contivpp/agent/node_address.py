@@ -1,4 +1,4 @@
-"""Which address this node publishes as its end of the tunnels, and what else the host's links say of it.
+"""Which addresses this node publishes as its own, and what else the host's links say of it.
 
 In the order of the specification (3.3, 7.1): the address configured for the node, the one that the address plan gives
 it, and on a data plane where the kernel keeps the NIC the one by which Kubernetes knows the node. VPP has the address
@@ -7,12 +7,13 @@ itself: there it counts as soon as the link is there that VPP takes as its NIC.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Any, Final
 
+from contivpp.agent.connectivity.addresses import ip_of, version_of
 from contivpp.model.addressplan import AddressPlan
 from contivpp.model.config import ContivConfig
+from contivpp.model.option_texts import split
 
 HostAddress = tuple[str, str, int]
 """Link, address with prefix length ("" for a link without any), MTU of the link in bytes."""
@@ -21,27 +22,25 @@ _NOT_THE_HOST: Final = ("docker", "virbr", "vpp")
 """What the names of links start with whose addresses nobody outside reaches; the loopback is left out anyway."""
 
 
-def choose_node_address(
+def choose_node_addresses(
     config: ContivConfig,
     plan: AddressPlan,
     node_id: int,
     management: Sequence[str],
     host: Sequence[HostAddress],
-) -> tuple[str, int]:
-    """The node's address with prefix length and the MTU of its link; ("", 0) while it cannot be known."""
+) -> tuple[tuple[str, ...], int]:
+    """The node's addresses with prefix length and the MTU of the link of the first; ((), 0) while they are not known.
+
+    At most one per IP version, and without the overlay one for every version that pods have.
+    """
     wanted = _configured(config, plan, node_id)
     if config.dataplane == "vpp":
-        return _on_vpp(config, wanted, host)
-    for _, address, mtu in host:
-        if wanted and address and ipaddress.ip_interface(address).ip == ipaddress.ip_interface(wanted).ip:
-            return wanted, mtu
-    if wanted:
-        return "", 0  # configured, but on no link (yet): a tunnel from it would carry nothing
-    for address_of_node in management:
-        for _, address, mtu in host:
-            if address and str(ipaddress.ip_interface(address).ip) == address_of_node:
-                return address, mtu
-    return "", 0
+        found, mtu = _on_vpp(config, wanted, host)
+    else:
+        found, mtu = _on_links(wanted or _known(management, host), host)
+    if config.node_to_node_transport == "nooverlay" and not _versions(found) >= {one.version for one in plan.families}:
+        return (), 0
+    return found, mtu
 
 
 def attachment_of(config: ContivConfig, host: Sequence[HostAddress]) -> dict[str, Any]:
@@ -51,13 +50,11 @@ def attachment_of(config: ContivConfig, host: Sequence[HostAddress]) -> dict[str
     uplink = uplink_of(config)
     gateway = config.own_node.gateway if config.own_node is not None else ""
     addresses = {
-        str(ipaddress.ip_interface(address).ip)
-        for link, address, _ in host
-        if address and link != uplink and not link.startswith(_NOT_THE_HOST)
+        ip_of(address) for link, address, _ in host if address and link != uplink and not link.startswith(_NOT_THE_HOST)
     }
     return {
         "uplink": uplink,
-        "gateway": gateway or config.ipam_config.default_gateway,
+        "gateways": tuple(split(gateway or config.ipam_config.default_gateway)),
         "host": tuple(sorted(addresses)),
     }
 
@@ -70,31 +67,57 @@ def uplink_of(config: ContivConfig) -> str:
 
 def why_no_address(config: ContivConfig, name: str, management: Sequence[str]) -> str:
     """Why the node has no address: one sentence."""
+    needed = ""
+    if config.node_to_node_transport == "nooverlay" and len(config.plan.families) > 1:
+        needed = " (without an overlay it needs one of every family that pods have)"
     if config.dataplane == "vpp":
         if uplink := uplink_of(config):
             return (
-                f"node {name} has no address for VPP: there is no link {uplink} (mainVPPInterface.interfaceName), or "
-                "neither mainVPPInterface.ip nor ipamConfig.nodeInterconnectCIDR says which address it has"
+                f"node {name} has no address for VPP{needed}: there is no link {uplink} "
+                "(mainVPPInterface.interfaceName), or neither mainVPPInterface.ip nor ipamConfig.nodeInterconnectCIDR "
+                "says which address it has"
             )
-        return f"node {name} has no address for VPP: set mainVPPInterface.ip or ipamConfig.nodeInterconnectCIDR"
+        return f"node {name} has no address for VPP{needed}: set mainVPPInterface.ip or ipamConfig.nodeInterconnectCIDR"
     return (
-        f"no address of node {name} is known: none of its links has the configured address "
+        f"no address of node {name} is known{needed}: none of its links has the configured address "
         f"or one of those that Kubernetes knows ({', '.join(management) or 'none'})"
     )
 
 
-def _on_vpp(config: ContivConfig, wanted: str, host: Sequence[HostAddress]) -> tuple[str, int]:
+def _on_vpp(config: ContivConfig, wanted: tuple[str, ...], host: Sequence[HostAddress]) -> tuple[tuple[str, ...], int]:
     uplink = uplink_of(config)
     if not uplink:
         return wanted, 0
     for link, _, mtu in host:
         if link == uplink and wanted:
             return wanted, mtu
-    return "", 0
+    return (), 0
 
 
-def _configured(config: ContivConfig, plan: AddressPlan, node_id: int) -> str:
+def _on_links(wanted: tuple[str, ...], host: Sequence[HostAddress]) -> tuple[tuple[str, ...], int]:
+    """All of them, when every one is on a link: a tunnel from an address that is on none would carry nothing."""
+    mtus = {ip_of(address): mtu for _, address, mtu in host if address}
+    if not wanted or any(ip_of(address) not in mtus for address in wanted):
+        return (), 0
+    return wanted, mtus[ip_of(wanted[0])]
+
+
+def _known(management: Sequence[str], host: Sequence[HostAddress]) -> tuple[str, ...]:
+    """Those of the host's addresses that Kubernetes knows: one of each IP version, IPv4 first."""
+    there = {ip_of(address): address for _, address, _ in host if address}
+    found: dict[int, str] = {}
+    for known in management:
+        if known in there:
+            found.setdefault(version_of(known), there[known])
+    return tuple(found[version] for version in sorted(found))
+
+
+def _configured(config: ContivConfig, plan: AddressPlan, node_id: int) -> tuple[str, ...]:
     node = config.own_node
-    if node is not None and node.main_vpp_interface is not None and node.main_vpp_interface.ip:
-        return node.main_vpp_interface.ip
-    return str(plan.node_address(node_id)) if plan.has_node_subnet else ""
+    if node is not None and node.main_vpp_interface is not None and node.main_vpp_interface.addresses:
+        return node.main_vpp_interface.addresses
+    return tuple(str(family.node_address(node_id)) for family in plan.families if family.has_node_subnet)
+
+
+def _versions(addresses: Sequence[str]) -> set[int]:
+    return {version_of(address) for address in addresses}

@@ -65,8 +65,10 @@ class Renderer(ConnectivityRenderer, Protocol):
 def renderer_of(config: ContivConfig) -> Renderer:
     """How connectivity is expressed on the data plane that is configured."""
     if config.dataplane == "vpp":
-        return VppConnectivity(main=config.main_vrf_id, pods=config.pod_vrf_id, mtu=config.mtu_size)
-    return LinuxConnectivity(mtu=config.mtu_size)
+        return VppConnectivity(
+            main=config.main_vrf_id, pods=config.pod_vrf_id, overlay=config.has_overlay, mtu=config.mtu_size
+        )
+    return LinuxConnectivity(overlay=config.has_overlay, mtu=config.mtu_size)
 
 
 def features_of(renderer: ConnectivityRenderer) -> Sequence[Feature]:

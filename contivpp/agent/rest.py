@@ -49,19 +49,19 @@ class NodeApi:
         ]
 
     async def ipam(self, request: web.Request) -> web.Response:
-        """This node's part of the address plan."""
+        """This node's part of the address plan; with two IP families both, separated by a comma."""
         view = self._controller.view
         if not view.own.id or not view.own.addresses:
             return json_response({"Error": f"Error getting node IP: {self._controller.why_not_ready()}"}, status=500)
-        plan, own = view.plan, view.own
+        families, own = view.plan.families, view.own
         return json_response(
             {
                 "nodeId": own.id,
                 "nodeName": own.name,
                 "nodeIP": str(ipaddress.ip_interface(own.addresses[0]).ip),
-                "podSubnetThisNode": str(plan.pod_subnet(own.id)),
-                "vppHostNetwork": str(plan.host_link_subnet(own.id)),
-                "vxlanIP": str(plan.vxlan_address(own.id)),
+                "podSubnetThisNode": ",".join(str(plan.pod_subnet(own.id)) for plan in families),
+                "vppHostNetwork": ",".join(str(plan.host_link_subnet(own.id)) for plan in families),
+                "vxlanIP": ",".join(str(plan.vxlan_address(own.id)) for plan in families),
                 "config": view.config.ipam_as_used(),
             }
         )
@@ -71,8 +71,13 @@ class NodeApi:
         addresses = self._controller.pods.addresses
         held = addresses.allocations() if addresses is not None else {}
         pods = [
-            {"PodID": {"Name": pod.name, "Namespace": pod.namespace}, "MainIP": str(address), "CustomIfIPs": {}}
-            for pod, address in sorted(held.items(), key=lambda item: str(item[0]))
+            {
+                "PodID": {"Name": pod.name, "Namespace": pod.namespace},
+                "MainIP": str(given[0]),
+                "OtherIPs": [str(address) for address in given[1:]],
+                "CustomIfIPs": {},
+            }
+            for pod, given in sorted(held.items(), key=lambda item: str(item[0]))
         ]
         return json_response({"Pods": pods})
 
@@ -84,7 +89,8 @@ class NodeApi:
             result.append(
                 {
                     "pod": str(pod_id),
-                    "ip": pod.address,
+                    "ip": pod.addresses[0],
+                    "ips": list(pod.addresses),
                     "interface": interface,
                     "ifindex": await self._tools.link_index(interface),
                     "container_id": pod.sandbox.container_id,

@@ -29,7 +29,7 @@ class RemoteNode:
     """Another node, as it published itself.
 
     Attributes:
-        addresses: of its end of the tunnels, with prefix length; the first one counts.
+        addresses: by which other nodes reach it, with prefix length; tunnels end at the first one of their family.
         management: addresses that Kubernetes knows it by, without prefix length.
     """
 
@@ -44,9 +44,9 @@ class OwnNode:
     """This node; `id` is 0 and `addresses` are empty until they are known.
 
     Attributes:
-        mtu: of the link that carries the tunnels, in bytes; 0 when unknown.
+        mtu: of the link that has the first address, in bytes; 0 when unknown.
         uplink: the kernel's name of the link that the data plane takes its NIC from; "" when the kernel keeps it.
-        gateway: the next hop of the data plane's own default route; "" for none.
+        gateways: the next hops of the data plane's own default routes, at most one per IP version.
         host: addresses by which the host itself is reached, without prefix length, sorted; only those of a host that
             is joined to the data plane by a link.
     """
@@ -57,16 +57,16 @@ class OwnNode:
     management: tuple[str, ...] = ()
     mtu: int = 0
     uplink: str = ""
-    gateway: str = ""
+    gateways: tuple[str, ...] = ()
     host: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LocalPod:
-    """A sandbox of this node and the address it was given."""
+    """A sandbox of this node and the addresses it was given, in the order of the plan's families."""
 
     sandbox: Sandbox
-    address: str
+    addresses: tuple[str, ...]
 
     @property
     def id(self) -> PodID:

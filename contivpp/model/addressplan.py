@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+
+EVERYTHING: Final = {4: "0.0.0.0/0", 6: "::/0"}
+"""What a default route goes to, by IP version."""
 
 _CLUSTER_BITS = 16
 _CLUSTER_MINIMUM_BITS = 18

@@ -126,6 +126,11 @@ class ContivConfig:
     plan: AddressPlan = dataclasses.field(init=False)
     given: frozenset[str] = dataclasses.field(default=frozenset(), init=False)
 
+    @property
+    def has_overlay(self) -> bool:
+        """Whether tunnels carry packets between nodes; else the nodes' network does."""
+        return self.node_to_node_transport != "nooverlay"
+
     @classmethod
     def parse(cls, text: str, *, node_name: str = "", source: str = "contiv.conf") -> ContivConfig:
         """Reads the file for a node.
@@ -195,7 +200,7 @@ class ContivConfig:
         """
         ipam, on = self.ipam_config, f"on the {self.dataplane} data plane"
         asked = {
-            "nodeToNodeTransport": self.node_to_node_transport != "vxlan",
+            "nodeToNodeTransport": self.node_to_node_transport == "srv6",
             "useSRv6ForServices": self.use_srv6_for_services,
             "useSRv6ForServiceFunctionChaining": self.use_srv6_for_sfc,
             "useDX6ForSrv6NodetoNodeTransport": self.use_dx6,

@@ -7,7 +7,7 @@ last, so that an address is not used again at once. Source: spec/agent.md 7.3.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from contivpp.model.addressplan import Address, AddressPlan, Network
 from contivpp.model.keys import PodID
@@ -33,8 +33,8 @@ class AddressesExhausted(Exception):
         self.capacity = capacity
 
 
-class PodAddresses:
-    """The addresses of a node's pods."""
+class AddressPool:
+    """The addresses of a node's pods in one IP family."""
 
     def __init__(self, plan: AddressPlan, node_id: int) -> None:
         """Starts with none given.
@@ -70,6 +70,10 @@ class PodAddresses:
         self._last = number
         self._set(pod, number)
         return self.subnet[number]
+
+    def has(self, pod: PodID) -> bool:
+        """Whether the pod has an address."""
+        return pod in self._number_of
 
     def adopt(self, pod: PodID, address: str) -> bool:
         """Records an address that a pod has already; returns False when another pod has it or it is not ours.
@@ -124,3 +128,68 @@ class PodAddresses:
             return None
         number = int(address) - int(self.subnet.network_address)
         return number if _GATEWAY < number <= self._highest else None
+
+
+class PodAddresses:
+    """The addresses of a node's pods: one of every family of the plan each."""
+
+    def __init__(self, plan: AddressPlan, node_id: int) -> None:
+        """Starts with none given.
+
+        Raises:
+            AddressPlanError: the plan has no pods' subnet for the node.
+        """
+        self._pools = tuple(AddressPool(family, node_id) for family in plan.families)
+
+    @property
+    def capacity(self) -> int:
+        """How many pods can have addresses at once."""
+        return min(pool.capacity for pool in self._pools)
+
+    def allocate(self, pod: PodID) -> tuple[Address, ...]:
+        """The pod's addresses, in the order of the families: those that it has, else the next free ones.
+
+        Raises:
+            AddressesExhausted: names the subnet and what to do; then the pod has what it had before.
+        """
+        given: list[Address] = []
+        fresh: list[AddressPool] = []
+        try:
+            for pool in self._pools:
+                if not pool.has(pod):
+                    fresh.append(pool)
+                given.append(pool.allocate(pod))
+        except AddressesExhausted:
+            for pool in fresh:
+                pool.release(pod)
+            raise
+        return tuple(given)
+
+    def adopt(self, pod: PodID, addresses: Iterable[str]) -> None:
+        """Records addresses that a pod has already; see `AddressPool.adopt`."""
+        for address in addresses:
+            for pool in self._pools:
+                pool.adopt(pod, address)
+
+    def release(self, pod: PodID) -> None:
+        """Frees the pod's addresses; a pod without any is fine."""
+        for pool in self._pools:
+            pool.release(pod)
+
+    def rebuild(self, pods: Iterable[tuple[PodID, Sequence[str]]]) -> None:
+        """Forgets everything and learns what pods have; addresses of other nodes are ignored."""
+        known = list(pods)
+        for pool in self._pools:
+            pool.rebuild((pod, address) for pod, addresses in known for address in addresses)
+
+    def owner(self, address: str) -> PodID | None:
+        """The pod that has the address."""
+        return next((pod for pool in self._pools if (pod := pool.owner(address)) is not None), None)
+
+    def allocations(self) -> Mapping[PodID, tuple[Address, ...]]:
+        """Every address that is given, by pod."""
+        held: dict[PodID, tuple[Address, ...]] = {}
+        for pool in self._pools:
+            for pod, address in pool.allocations().items():
+                held[pod] = (*held.get(pod, ()), address)
+        return held

@@ -1,26 +1,26 @@
 """Connectivity on VPP: pods in a table of their own, and one bridge domain that holds the tunnels to all nodes.
 
-Table `main` is the node's: the NIC, and the link to the host. Table `pods` has a route per local pod and per other
-node; what neither is for goes to the other table, and drops end what would go back and forth. Pods and the host are
-attached with a veth pair and AF_PACKET: the pair's end on the node has a MAC of its own, or the kernel would take the
-frames for itself, and the pair leaves no checksum to anybody, for AF_PACKET would hand frames to VPP without.
-Addresses, names, MACs, tables: spec/agent.md 7, 8.1-8.5.
+Table `main` is the node's: the NICs, and the link to the host. Table `pods` has a route per local pod and, with the
+overlay, per other node; what neither is for goes to the other table, and drops end what would go back and forth.
+Without the overlay other nodes are next hops in table `main`. Everything is said once per IP family of the plan;
+tunnels are of the family of the node's first address. How pods and the host are attached: `vpp_attachment`.
+Addresses, names, MACs, tables: spec/agent.md 7, 8.1-8.5, 13.11.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
-from contivpp.agent.connectivity.names import pod_names
+from contivpp.agent.connectivity.addresses import address_of, far_end, ip_of, only, version_of
+from contivpp.agent.connectivity.linux import VXLAN_VNI, overhead
+from contivpp.agent.connectivity.vpp_attachment import ETHERNET_MTU, Attachment, VethAttachment, kernel_mac
 from contivpp.agent.view import LocalPod, OwnNode, RemoteNode
-from contivpp.dataplane.linux.values import Address, Neighbour, Route, Veth
 from contivpp.dataplane.vpp.values.addressing import InterfaceAddress, InterfaceTable, Table, Unnumbered
 from contivpp.dataplane.vpp.values.bridging import BridgeDomain, BridgeMember, VppForwardingEntry
 from contivpp.dataplane.vpp.values.interfaces import HostInterface, Loopback, VxlanTunnel
 from contivpp.dataplane.vpp.values.routing import VppNeighbour, VppRoute
-from contivpp.model.addressplan import AddressPlan
+from contivpp.model.addressplan import EVERYTHING, AddressPlan
 from contivpp.scheduler.api import by_key
 
 POD_GATEWAY: Final = "podGwLoop"
@@ -29,175 +29,171 @@ DOMAIN: Final = "vxlanBD"
 DOMAIN_NUMBER: Final = 1
 TUNNELS: Final = 1
 """The split horizon group of the tunnels: what came by one never leaves by another."""
-VXLAN_VNI: Final = 10
-VXLAN_OVERHEAD: Final = 50  # outer Ethernet, IPv4, UDP and VXLAN headers, in bytes
-VXLAN_OVERHEAD_IPV6: Final = 70
-ETHERNET_MTU: Final = 1500
-HOST_END: Final = "vpp1"
-HOST_LINK_END: Final = "vpp2"
-HOST_LINK: Final = "afpacket-vpp2"
 NO_NIC: Final = "loopbackNIC"
 
 
 class VppConnectivity:
     """Renders connectivity for VPP, and for the kernel what joins it to VPP."""
 
-    def __init__(self, *, main: int = 0, pods: int = 1, mtu: int = 0) -> None:
-        """Takes the numbers of both tables, and the configured MTU in bytes; 0 derives it from the NIC's."""
+    def __init__(
+        self, *, main: int = 0, pods: int = 1, overlay: bool = True, mtu: int = 0, attachment: Attachment | None = None
+    ) -> None:
+        """Takes what the configuration says.
+
+        Args:
+            main: the number of the node's table.
+            pods: that of the pods' table.
+            overlay: whether tunnels join the nodes.
+            mtu: of pods, in bytes; 0 derives it from the NIC's.
+            attachment: how pods and the host are attached; by veth pairs when it is not said.
+        """
         self._main = main
         self._pods = pods
+        self._overlay = overlay
         self._mtu = mtu
+        self._attachment = attachment or VethAttachment()
 
     def own_node(self, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
         """The tables, the NIC, the link to the host, the gateway of the pods, and the near end of all tunnels."""
-        return by_key(
+        values = [
             *self._tables(own, plan),
             *self._nic(own, plan),
             *self._host_link(own, plan),
-            *self._between_tables(own, plan),
-            Loopback(POD_GATEWAY, _kernel_mac(plan.vxlan_mac(own.id)), self.mtu(own)),
-            InterfaceTable(POD_GATEWAY, self._pods, _version(plan)),
-            InterfaceAddress(POD_GATEWAY, f"{plan.pod_gateway(own.id)}/{plan.pod_prefix}", self._pods),
-            Loopback(VXLAN, plan.vxlan_mac(own.id), self.mtu(own)),
-            InterfaceTable(VXLAN, self._pods, _version(plan)),
-            InterfaceAddress(VXLAN, str(plan.vxlan_address(own.id)), self._pods),
-            BridgeDomain(DOMAIN, DOMAIN_NUMBER),
-            BridgeMember(DOMAIN, DOMAIN_NUMBER, VXLAN, routed=True, group=TUNNELS),
-        )
+            Loopback(POD_GATEWAY, kernel_mac(plan.vxlan_mac(own.id)), self.mtu(own)),
+        ]
+        if self._overlay:
+            values += [
+                Loopback(VXLAN, plan.vxlan_mac(own.id), self.mtu(own)),
+                BridgeDomain(DOMAIN, DOMAIN_NUMBER),
+                BridgeMember(DOMAIN, DOMAIN_NUMBER, VXLAN, routed=True, group=TUNNELS),
+            ]
+        for family in plan.families:
+            gateway = f"{family.pod_gateway(own.id)}/{family.pod_prefix}"
+            values += [
+                *self._between_tables(own, family),
+                InterfaceTable(POD_GATEWAY, self._pods, family.version),
+                InterfaceAddress(POD_GATEWAY, gateway, self._pods),
+            ]
+            if self._overlay:
+                values += [
+                    InterfaceTable(VXLAN, self._pods, family.version),
+                    InterfaceAddress(VXLAN, str(family.vxlan_address(own.id)), self._pods),
+                ]
+        return by_key(*values)
 
     def remote_node(self, node: RemoteNode, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
         """The tunnel, the MAC behind it, and a route per subnet that lives there."""
-        tunnel, mac = f"vxlan-default-{node.id}", plan.vxlan_mac(node.id)
-        far_end = str(plan.vxlan_address(node.id).ip)
-        return by_key(
-            VxlanTunnel(tunnel, _ip(own.addresses[0]), _ip(node.addresses[0]), VXLAN_VNI, self._main),
-            BridgeMember(DOMAIN, DOMAIN_NUMBER, tunnel, group=TUNNELS),
-            VppForwardingEntry(DOMAIN_NUMBER, mac, tunnel),
-            VppNeighbour(VXLAN, far_end, mac),
-            VppRoute(str(plan.pod_subnet(node.id)), self._pods, far_end, VXLAN),
-            VppRoute(str(plan.host_link_subnet(node.id)), self._pods, far_end, VXLAN),
-        )
+        values: list[Any] = []
+        if not self._overlay:
+            for family in plan.families:
+                if next_hop := address_of(node, family.version):
+                    values += _routes(node, family, self._main, next_hop)
+        elif destination := far_end(node, own):
+            tunnel, mac = f"vxlan-default-{node.id}", plan.vxlan_mac(node.id)
+            values += [
+                VxlanTunnel(tunnel, ip_of(own.addresses[0]), destination, VXLAN_VNI, self._main),
+                BridgeMember(DOMAIN, DOMAIN_NUMBER, tunnel, group=TUNNELS),
+                VppForwardingEntry(DOMAIN_NUMBER, mac, tunnel),
+            ]
+            for family in plan.families:
+                next_hop = str(family.vxlan_address(node.id).ip)
+                values.append(VppNeighbour(VXLAN, next_hop, mac))
+                values += _routes(node, family, self._pods, next_hop, VXLAN)
+        return by_key(*values)
 
     def management_address(self, address: str, node: RemoteNode, plan: AddressPlan) -> Mapping[str, Any]:
-        """A route through the tunnel; none in the main table to the address that the tunnel itself needs."""
-        far_end = str(plan.vxlan_address(node.id).ip)
-        values = [VppRoute(_host(address), self._pods, far_end, VXLAN)]
-        if address not in map(_ip, node.addresses):
-            values.append(VppRoute(_host(address), self._main, via_vrf=self._pods))
+        """A route through the tunnel or the node; none in the main table to an address that the tunnel itself needs."""
+        family = plan.of(version_of(address))
+        if family is None:
+            return {}
+        needed = address in map(ip_of, node.addresses)
+        if not self._overlay:
+            next_hop = address_of(node, family.version)
+            return by_key(*([VppRoute(only(address), self._main, next_hop)] if next_hop and not needed else []))
+        next_hop = str(family.vxlan_address(node.id).ip)
+        values = [VppRoute(only(address), self._pods, next_hop, VXLAN)]
+        if not needed:
+            values.append(VppRoute(only(address), self._main, via_vrf=self._pods))
         return by_key(*values)
 
     def local_pod(self, pod: LocalPod, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
-        """The pair and VPP's end of it, the pod's address and routes in its namespace, and a way to it from VPP."""
-        names = pod_names(pod.sandbox.container_id)
-        inside, attached = Veth.peer_link(names.link), f"afpacket-{names.host_interface}"
-        gateway, version = str(plan.pod_gateway(own.id)), _version(plan)
-        pod_mac, vpp_mac = plan.pod_macs(pod.sandbox.container_id)
-        return by_key(
-            Veth(
-                name=names.link,
-                host_name=names.host_interface,
-                peer_name=pod.sandbox.interface,
-                netns=pod.sandbox.netns,
-                mac=_kernel_mac(vpp_mac),
-                peer_mac=pod_mac,
-                mtu=_of_pair(self.mtu(own)),
-                offload=False,
-            ),
-            Address(link=inside, address=_host(pod.address)),
-            Route(to=_host(gateway), link=inside, scope="link"),
-            Route(to=_everywhere(plan), via=gateway, link=inside),
-            Neighbour(link=inside, address=gateway, mac=vpp_mac),
-            HostInterface(attached, names.host_interface, vpp_mac, self.mtu(own)),
-            InterfaceTable(attached, self._pods, version),
-            Unnumbered(attached, POD_GATEWAY, self._pods),
-            VppNeighbour(attached, pod.address, pod_mac),
-            VppRoute(_host(pod.address), self._pods, pod.address, attached),
-        )
+        """The link to the pod with all that is on it at both ends, and a way to the pod from VPP."""
+        link = self._attachment.pod(pod, own, plan, mtu=self.mtu(own))
+        versions = tuple(sorted(family.version for family in plan.families))
+        values = [*link.values, Unnumbered(link.interface, POD_GATEWAY, self._pods, versions)]
+        values += [InterfaceTable(link.interface, self._pods, family.version) for family in plan.families]
+        for address in pod.addresses:
+            values += [
+                VppNeighbour(link.interface, address, link.mac),
+                VppRoute(only(address), self._pods, address, link.interface),
+            ]
+        return by_key(*values)
 
     def mtu(self, own: OwnNode) -> int:
         """The MTU of pods and the host's link in bytes: what was configured, else what the tunnel leaves."""
-        if self._mtu:
-            return self._mtu
-        ipv6 = any(":" in address for address in own.addresses)
-        return (own.mtu or ETHERNET_MTU) - (VXLAN_OVERHEAD_IPV6 if ipv6 else VXLAN_OVERHEAD)
+        return self._mtu or (own.mtu or ETHERNET_MTU) - overhead(own, overlay=self._overlay)
 
     # ---- parts of the own node
 
     def _tables(self, own: OwnNode, plan: AddressPlan) -> Iterator[Any]:
-        yield Table(self._pods, _version(plan), f"podVRF-IPv{_version(plan)}")
+        for family in plan.families:
+            yield Table(self._pods, family.version, f"podVRF-IPv{family.version}")
         if self._main:
-            for version in sorted({_version(plan), ipaddress.ip_interface(own.addresses[0]).version}):
-                yield Table(self._main, 4 if version == 4 else 6, f"mainVRF-IPv{version}")
+            for version in self._main_versions(own, plan):
+                yield Table(self._main, version, f"mainVRF-IPv{version}")
 
     def _nic(self, own: OwnNode, plan: AddressPlan) -> Iterator[Any]:
         name, mac = own.uplink or NO_NIC, plan.nic_mac(own.id)
-        address = ipaddress.ip_interface(own.addresses[0])
         if own.uplink:
             yield HostInterface(name, own.uplink, mac, own.mtu or ETHERNET_MTU)
         else:
             yield Loopback(name, mac, ETHERNET_MTU)
-        if self._main:
-            yield InterfaceTable(name, self._main, 4 if address.version == 4 else 6)
-        yield InterfaceAddress(name, str(address), self._main)
-        if own.gateway and ipaddress.ip_address(own.gateway).version == address.version:
-            everything = "0.0.0.0/0" if address.version == 4 else "::/0"
-            yield VppRoute(everything, self._main, own.gateway, name)
+        yield from self._in_main(name, own, plan)
+        for address in own.addresses:
+            yield InterfaceAddress(name, address, self._main)
+        for gateway in own.gateways:
+            if address_of(own, version_of(gateway)):
+                yield VppRoute(EVERYTHING[version_of(gateway)], self._main, gateway, name)
 
     def _host_link(self, own: OwnNode, plan: AddressPlan) -> Iterator[Any]:
-        """A pair whose one end has the host's address, and the other one VPP; nobody on it has to ask for a MAC."""
-        vpp_mac, mtu = plan.host_link_mac(own.id), self.mtu(own)
-        vpp, host = str(plan.host_link_vpp(own.id)), str(plan.host_link_linux(own.id))
-        host_mac = _host_mac(vpp_mac)
-        yield Veth(
-            HOST_END, HOST_END, HOST_LINK_END, "", host_mac, _kernel_mac(vpp_mac), mtu=_of_pair(mtu), offload=False
-        )
-        yield Address(HOST_END, f"{host}/{plan.host_link_prefix}")
-        yield Neighbour(HOST_END, vpp, vpp_mac)
-        yield Route(str(plan.pod_subnet_all), via=vpp, link=HOST_END)
-        yield Route(str(plan.host_link_subnet_all), via=vpp, link=HOST_END)
-        yield HostInterface(HOST_LINK, HOST_LINK_END, vpp_mac, mtu)
+        link = self._attachment.host(own, plan, mtu=self.mtu(own))
+        yield from link.values
+        yield from self._in_main(link.interface, own, plan)
+        for family in plan.families:
+            host = str(family.host_link_linux(own.id))
+            yield InterfaceAddress(
+                link.interface, f"{family.host_link_vpp(own.id)}/{family.host_link_prefix}", self._main
+            )
+            yield VppNeighbour(link.interface, host, link.mac)
+            for address in own.host:
+                if version_of(address) == family.version:
+                    yield VppRoute(only(address), self._main, host, link.interface)
+
+    def _between_tables(self, own: OwnNode, family: AddressPlan) -> Iterator[VppRoute]:
+        """What has no route of its own goes to the other table, and what neither has a route to is dropped."""
+        yield VppRoute(EVERYTHING[family.version], self._pods, via_vrf=self._main)
+        if self._overlay:
+            yield VppRoute(str(family.host_link_subnet(own.id)), self._pods, via_vrf=self._main)
+            for everybody in (family.pod_subnet_all, family.host_link_subnet_all):
+                yield VppRoute(str(everybody), self._main, via_vrf=self._pods)
+                yield VppRoute(str(everybody), self._pods, kind="drop")
+        else:
+            yield VppRoute(str(family.pod_subnet(own.id)), self._main, via_vrf=self._pods)
+            yield VppRoute(str(family.pod_subnet(own.id)), self._pods, kind="drop")
+            for everybody in (family.pod_subnet_all, family.host_link_subnet_all):
+                yield VppRoute(str(everybody), self._main, kind="drop")
+
+    def _in_main(self, interface: str, own: OwnNode, plan: AddressPlan) -> Iterator[InterfaceTable]:
         if self._main:
-            yield InterfaceTable(HOST_LINK, self._main, _version(plan))
-        yield InterfaceAddress(HOST_LINK, f"{vpp}/{plan.host_link_prefix}", self._main)
-        yield VppNeighbour(HOST_LINK, host, host_mac)
-        for address in own.host:
-            if ipaddress.ip_address(address).version == _version(plan):
-                yield VppRoute(_host(address), self._main, host, HOST_LINK)
+            for version in self._main_versions(own, plan):
+                yield InterfaceTable(interface, self._main, version)
 
-    def _between_tables(self, own: OwnNode, plan: AddressPlan) -> Iterator[VppRoute]:
-        for subnet in (_everywhere(plan), str(plan.host_link_subnet(own.id))):
-            yield VppRoute(subnet, self._pods, via_vrf=self._main)
-        for everybody in (plan.pod_subnet_all, plan.host_link_subnet_all):
-            yield VppRoute(str(everybody), self._main, via_vrf=self._pods)
-            yield VppRoute(str(everybody), self._pods, kind="drop")
+    @staticmethod
+    def _main_versions(own: OwnNode, plan: AddressPlan) -> list[Literal[4, 6]]:
+        found = {family.version for family in plan.families} | {version_of(address) for address in own.addresses}
+        return [version for version in (4, 6) if version in found]
 
 
-def _version(plan: AddressPlan) -> Literal[4, 6]:
-    return 4 if plan.pod_subnet_all.version == 4 else 6
-
-
-def _kernel_mac(mac: str) -> str:
-    """Another MAC, for the kernel's end of a pair that has VPP with `mac` on it."""
-    return f"{int(mac[:2], 16) ^ 0x08:02x}{mac[2:]}"
-
-
-def _host_mac(mac: str) -> str:
-    """A third one, for the host's end of the pair that joins it to VPP."""
-    return f"{int(mac[:2], 16) ^ 0x40:02x}{mac[2:]}"
-
-
-def _of_pair(mtu: int) -> int:
-    """An MTU as it is read back from a pair."""
-    return 0 if mtu == ETHERNET_MTU else mtu
-
-
-def _ip(address: str) -> str:
-    return str(ipaddress.ip_interface(address).ip)
-
-
-def _host(address: object) -> str:
-    return str(ipaddress.ip_network(str(address)))
-
-
-def _everywhere(plan: AddressPlan) -> str:
-    return "0.0.0.0/0" if _version(plan) == 4 else "::/0"
+def _routes(node: RemoteNode, family: AddressPlan, vrf: int, via: str, interface: str = "") -> Iterator[VppRoute]:
+    for subnet in (family.pod_subnet(node.id), family.host_link_subnet(node.id)):
+        yield VppRoute(str(subnet), vrf, via, interface)

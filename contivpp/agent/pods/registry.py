@@ -9,6 +9,7 @@ Source: spec/agent.md 5, 7.3.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from contivpp.agent.connectivity.pods import LocalPodUnit
 from contivpp.agent.events import answer, fail
 from contivpp.agent.pods.api import Attachment, NotReadyError, PodAddress, PodError, Sandbox
 from contivpp.agent.view import LocalPod, View
+from contivpp.model.addressplan import EVERYTHING
 from contivpp.model.ipam import AddressesExhausted, PodAddresses
 from contivpp.model.keys import PodID
 from contivpp.scheduler.state import IN_PLACE
@@ -48,8 +50,8 @@ class KeptTable(Protocol):
         ...
 
 
-class KeptPod(msgspec.Struct, frozen=True):
-    """A local pod as it is kept in the file."""
+class KeptPod(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A local pod as it is kept in the file; `address` is its first, `others` come after it."""
 
     name: str
     namespace: str
@@ -57,6 +59,7 @@ class KeptPod(msgspec.Struct, frozen=True):
     netns: str
     interface: str
     address: str
+    others: tuple[str, ...] = ()
 
 
 class PodRegistry:
@@ -84,7 +87,7 @@ class PodRegistry:
                 continue
             pod = PodID(name=kept.name, namespace=kept.namespace)
             sandbox = Sandbox(pod, kept.container_id, kept.netns, kept.interface)
-            view.pods[pod] = LocalPod(sandbox, kept.address)
+            view.pods[pod] = LocalPod(sandbox, (kept.address, *kept.others))
 
     def rebuild(self, view: View) -> None:
         """Learns every address in use from the cluster's records and the local sandboxes."""
@@ -92,12 +95,12 @@ class PodRegistry:
             self.addresses = PodAddresses(view.plan, view.own.id)
             self._node_id = view.own.id
             self.addresses.rebuild(
-                (PodID(name=record.name, namespace=record.namespace), record.ip_address)
+                (PodID(name=record.name, namespace=record.namespace), record.ip_addresses or (record.ip_address,))
                 for record in view.records("pod")
                 if record.ip_address and record.ip_address != record.host_ip_address
             )
         for pod in view.pods.values():
-            self.addresses.adopt(pod.id, pod.address)
+            self.addresses.adopt(pod.id, pod.addresses)
 
     def record_deleted(self, view: View, record_id: str) -> None:
         """Kubernetes knows the pod no more: its address is free, unless packets still flow to its sandbox."""
@@ -133,11 +136,11 @@ class PodRegistry:
             return 0, {}
         previous = view.pods.get(sandbox.pod)
         try:
-            address = self.addresses.allocate(sandbox.pod)
+            addresses = self.addresses.allocate(sandbox.pod)
         except AddressesExhausted as error:
             fail(done, PodError(f"pod {sandbox.pod}: {error}"))
             return 0, {str(sandbox.pod): str(error)}
-        pod = LocalPod(sandbox, str(address))
+        pod = LocalPod(sandbox, tuple(map(str, addresses)))
         view.pods[sandbox.pod] = pod
         change = LocalPodChange(sandbox.pod)
         changed, errors = await controller.transact([change], f"add pod {sandbox.pod}", revert=True)
@@ -159,15 +162,20 @@ class PodRegistry:
         """What the kubelet is told of a connected pod."""
         names = pod_names(pod.sandbox.container_id)
         pod_mac, host_mac = view.plan.pod_macs(pod.sandbox.container_id)
-        gateway = str(view.plan.pod_gateway(view.own.id))
-        everywhere, length = ("::/0", 128) if ":" in pod.address else ("0.0.0.0/0", 32)
+        given, routes = [], []
+        for address in pod.addresses:
+            family = view.plan.of(ipaddress.ip_address(address).version)
+            if family is not None:
+                gateway = str(family.pod_gateway(view.own.id))
+                given.append(PodAddress(str(ipaddress.ip_interface(address)), gateway))
+                routes.append((EVERYTHING[family.version], gateway))
         return Attachment(
             sandbox=pod.sandbox,
             mac=pod_mac,
             host_interface=names.host_interface,
             host_mac=host_mac,
-            addresses=(PodAddress(f"{pod.address}/{length}", gateway),),
-            routes=((everywhere, gateway),),
+            addresses=tuple(given),
+            routes=tuple(routes),
             mtu=self._mtu_of(view),
         )
 
@@ -190,7 +198,8 @@ class PodRegistry:
             container_id=pod.sandbox.container_id,
             netns=pod.sandbox.netns,
             interface=pod.sandbox.interface,
-            address=pod.address,
+            address=pod.addresses[0],
+            others=pod.addresses[1:],
         )
         self._kept.put(str(pod.id), msgspec.json.encode(kept))
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from contivpp.dataplane.linux import messages, offload
+from contivpp.dataplane.linux import ipv6, messages, offload
 from contivpp.dataplane.linux.kernel import GONE, Kernel, Place, alias_of, parse_alias
 from contivpp.dataplane.linux.netlink import KernelError, NamespaceGoneError
 from contivpp.dataplane.linux.values import LinkEnd, LinkName, Veth, Vxlan, is_pod_end
@@ -101,6 +101,8 @@ class LinkDescriptor:
             os.close(netns)
         peer = Veth.peer_link(link.name)
         try:
+            if link.ipv6:
+                ipv6.turn_on(link.netns or self._kernel.netns, link.peer_name)
             with self._kernel.open(link.netns) as inside:
                 inside.must(
                     messages.set_link(link.peer_name, alias=alias_of(peer, link.netns)),
@@ -175,7 +177,7 @@ class LinkDescriptor:
     def _veth(self, link: Any, name: str, netns: str, places: Mapping[str, Place]) -> Veth:
         peer_name, peer_mac, up = "", "", bool(link["flags"] & messages.UP)
         host_name, node = link.get_attr("IFLA_IFNAME"), self._kernel.netns
-        left_to_receiver = True
+        left_to_receiver, has_ipv6 = True, False
         if (place := places.get(Veth.peer_link(name))) is not None:
             with contextlib.suppress(NamespaceGoneError), self._kernel.open(netns) as inside:
                 for other in inside.dump(messages.get_links()):
@@ -185,6 +187,7 @@ class LinkDescriptor:
             with contextlib.suppress(NamespaceGoneError, OSError):
                 ends = ((node, host_name), (netns or node, place.name))
                 left_to_receiver = any(offload.checksums(where, end) for where, end in ends)
+                has_ipv6 = ipv6.is_on(netns or node, place.name)
         return Veth(
             name=name,
             host_name=host_name if up else "",
@@ -194,6 +197,7 @@ class LinkDescriptor:
             peer_mac=peer_mac,
             mtu=_mtu(link, _ETHERNET_MTU),
             offload=left_to_receiver,
+            ipv6=has_ipv6,
         )
 
 

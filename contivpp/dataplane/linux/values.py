@@ -38,6 +38,8 @@ class Veth:
         mtu: of both, in bytes.
         offload: whether both ends leave checksums to whoever receives; what reads frames with AF_PACKET gets wrong
             ones then.
+        ipv6: whether the end in the other namespace has IPv6 (some runtimes turn it off there) and believes no router
+            that announces itself.
     """
 
     prefix: ClassVar[str] = "linux/link/"
@@ -50,6 +52,7 @@ class Veth:
     peer_mac: str
     mtu: int = 0
     offload: bool = True
+    ipv6: bool = False
 
     @property
     def key(self) -> str:

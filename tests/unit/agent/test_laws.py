@@ -26,7 +26,16 @@ CONFIG = ContivConfig.parse("", node_name="node1")
 NAMES = ["node1", "node2", "node3"]
 
 
-RENDERERS = pytest.mark.parametrize("renderer", [LinuxConnectivity(), VppConnectivity(main=2, pods=3)])
+BOTH_FAMILIES = ContivConfig.parse("ipamConfig: {podSubnetCIDR: '10.1.0.0/16,fd00:10:1::/48'}", node_name="node1")
+RENDERERS = pytest.mark.parametrize(
+    ("renderer", "config"),
+    [
+        (renderer, config)
+        for config in (CONFIG, BOTH_FAMILIES)
+        for overlay in (True, False)
+        for renderer in (LinuxConnectivity(overlay=overlay), VppConnectivity(main=2, pods=3, overlay=overlay))
+    ],
+)
 
 
 def features(renderer: ConnectivityRenderer) -> list[Any]:
@@ -68,7 +77,8 @@ def apply(view: View, step: tuple[str, Any, Any]) -> list[Change]:
             else:
                 last += 10 * (name == "b")  # the address plan gives no address twice
                 view.pods[pod] = LocalPod(
-                    Sandbox(pod, f"c-{name}-{last}", f"/run/netns/{name}{last}", "eth0"), f"10.1.1.{last}"
+                    Sandbox(pod, f"c-{name}-{last}", f"/run/netns/{name}{last}", "eth0"),
+                    (f"10.1.1.{last}", f"fd00:10:1:1::{last}")[: len(view.plan.families)],
                 )
             return [LocalPodChange(pod)]
     raise AssertionError(step)
@@ -77,9 +87,9 @@ def apply(view: View, step: tuple[str, Any, Any]) -> list[Change]:
 @RENDERERS
 @given(history=st.lists(st.lists(steps, min_size=1, max_size=3), max_size=8))
 def test_any_history_ends_where_a_fresh_start_would(
-    renderer: ConnectivityRenderer, history: list[list[tuple[str, Any, Any]]]
+    renderer: ConnectivityRenderer, config: ContivConfig, history: list[list[tuple[str, Any, Any]]]
 ) -> None:
-    view = View(CONFIG, CONFIG.plan, OwnNode("node1"))
+    view = View(config, config.plan, OwnNode("node1"))
     lived = Desired(features(renderer))
     applied: dict[str, Any] = {}
     for event in history:
@@ -97,9 +107,12 @@ def test_any_history_ends_where_a_fresh_start_would(
 @RENDERERS
 @given(history=st.lists(steps, max_size=12), last=steps)
 def test_no_change_misses_a_unit_whose_rendering_changed(
-    renderer: ConnectivityRenderer, history: list[tuple[str, Any, Any]], last: tuple[str, Any, Any]
+    renderer: ConnectivityRenderer,
+    config: ContivConfig,
+    history: list[tuple[str, Any, Any]],
+    last: tuple[str, Any, Any],
 ) -> None:
-    view = View(CONFIG, CONFIG.plan, OwnNode("node1"))
+    view = View(config, config.plan, OwnNode("node1"))
     for step in history:
         apply(view, step)
     before = view.copy()

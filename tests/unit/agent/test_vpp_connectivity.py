@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contivpp.agent.connectivity.vpp import VppConnectivity
-from contivpp.agent.node_address import attachment_of, choose_node_address, why_no_address
+from contivpp.agent.node_address import attachment_of, choose_node_addresses, why_no_address
 from contivpp.agent.pods.api import Sandbox
 from contivpp.agent.view import LocalPod, OwnNode, RemoteNode
 from contivpp.dataplane.linux.values import Veth
@@ -30,10 +30,10 @@ OWN = OwnNode(
     management=("10.0.0.1",),
     mtu=1500,
     uplink="eth1",
-    gateway="192.168.16.100",
+    gateways=("192.168.16.100",),
     host=("10.0.0.1",),
 )
-POD = LocalPod(Sandbox(PodID("a", "default"), "c0ffee" * 10, "/run/netns/a", "eth0"), "10.1.1.2")
+POD = LocalPod(Sandbox(PodID("a", "default"), "c0ffee" * 10, "/run/netns/a", "eth0"), ("10.1.1.2",))
 HOST = (("eth0", "10.0.0.1/24", 1500), ("eth1", "", 9000), ("docker0", "172.17.0.1/16", 1500))
 
 
@@ -90,11 +90,11 @@ def test_pods_get_what_the_tunnel_leaves(configured: int, addresses: tuple[str, 
 
 
 def test_the_address_counts_once_the_link_for_vpp_is_there() -> None:
-    assert choose_node_address(CONFIG, PLAN, 1, ("10.0.0.1",), HOST[:1]) == ("", 0)
-    assert choose_node_address(CONFIG, PLAN, 1, ("10.0.0.1",), HOST) == ("192.168.16.1/24", 9000)
+    assert choose_node_addresses(CONFIG, PLAN, 1, ("10.0.0.1",), HOST[:1]) == ((), 0)
+    assert choose_node_addresses(CONFIG, PLAN, 1, ("10.0.0.1",), HOST) == (("192.168.16.1/24",), 9000)
     assert "there is no link eth1" in why_no_address(CONFIG, "node1", ())
 
 
 def test_what_vpp_knows_of_the_host_is_what_others_reach_it_by() -> None:
-    assert attachment_of(CONFIG, HOST) == {"uplink": "eth1", "gateway": "192.168.16.100", "host": ("10.0.0.1",)}
+    assert attachment_of(CONFIG, HOST) == {"uplink": "eth1", "gateways": ("192.168.16.100",), "host": ("10.0.0.1",)}
     assert attachment_of(ContivConfig.parse(""), HOST) == {}

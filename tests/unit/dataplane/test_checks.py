@@ -108,7 +108,9 @@ def test_everything_that_the_agent_itself_renders_passes_unchanged(pods: str) ->
     address = "fd09::1/64" if ipv6 else "10.0.0.1/24"
     own = OwnNode("node1", 1, (address,), (), 1500)
     other = RemoteNode(2, "node2", ("fd09::2/64" if ipv6 else "10.0.0.2/24",), ())
-    pod = LocalPod(Sandbox(PodID("a", "default"), "c" * 64, "/run/netns/a", "eth0"), str(config.plan.pod_subnet(1)[9]))
+    pod = LocalPod(
+        Sandbox(PodID("a", "default"), "c" * 64, "/run/netns/a", "eth0"), (str(config.plan.pod_subnet(1)[9]),)
+    )
     renderer = LinuxConnectivity()
     rendered = {
         **renderer.own_node(own, config.plan),

@@ -282,7 +282,6 @@ def test_single_subnets_beside_the_one_block_are_told_to_have_no_effect():
     ("text", "option"),
     [
         ("nodeToNodeTransport: srv6", "nodeToNodeTransport"),
-        ("nodeToNodeTransport: nooverlay", "nodeToNodeTransport"),
         ("useSRv6ForServices: true", "useSRv6ForServices"),
         ("stealFirstNIC: true", "stealFirstNIC"),
         ("stealInterface: eth1", "stealInterface"),

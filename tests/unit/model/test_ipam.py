@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from contivpp.model.config import ContivConfig
-from contivpp.model.ipam import AddressesExhausted, PodAddresses
+from contivpp.model.ipam import AddressesExhausted, AddressPool
 from contivpp.model.keys import PodID
 
 
-def addresses(subnet: str = "1.2.128.0/17", prefix: int = 29, *, node_id: int = 1) -> PodAddresses:
+def addresses(subnet: str = "1.2.128.0/17", prefix: int = 29, *, node_id: int = 1) -> AddressPool:
     host = "172.30.0.0/16" if "." in subnet else "fe30::/64"
     host_prefix, tunnels = (24, "192.168.30.0/24") if "." in subnet else (80, "fe20::/64")
     plan = ContivConfig.parse(
@@ -27,14 +27,14 @@ def addresses(subnet: str = "1.2.128.0/17", prefix: int = 29, *, node_id: int = 
           vxlanCIDR: "{tunnels}"
         """
     ).plan
-    return PodAddresses(plan, node_id)
+    return AddressPool(plan, node_id)
 
 
 def pod(number: int) -> PodID:
     return PodID(name=f"pod{number}", namespace="default")
 
 
-def fill(pods: PodAddresses, count: int) -> list[str]:
+def fill(pods: AddressPool, count: int) -> list[str]:
     return [str(pods.allocate(pod(number))) for number in range(count)]
 
 

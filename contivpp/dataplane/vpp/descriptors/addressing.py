@@ -16,7 +16,14 @@ from contivpp.dataplane.vpp.descriptors.driver import (
     is_add,
     replacing,
 )
-from contivpp.dataplane.vpp.values.addressing import InterfaceAddress, InterfaceTable, Table, Unnumbered, table_key
+from contivpp.dataplane.vpp.values.addressing import (
+    InterfaceAddress,
+    InterfaceTable,
+    Table,
+    Unnumbered,
+    addresses_prefix,
+    table_key,
+)
 from contivpp.dataplane.vpp.values.interfaces import interface_key
 from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, Outcome
 
@@ -181,11 +188,12 @@ class UnnumberedDescriptor(DriverDescriptor):
     prefix = Unnumbered.prefix
 
     def dependencies(self, key: str, value: Unnumbered) -> Iterable[Dependency]:
-        """Both interfaces, an address of the other one, and its table for this one."""
+        """Both interfaces, an address of the other one, and its table for this one: in every version."""
         yield Dependency("interface", interface_key(value.interface))
-        yield Dependency("address", any_of=(f"{InterfaceAddress.prefix}{value.addresses_of}/",))
-        if value.vrf:
-            yield Dependency("table", any_of=(f"{InterfaceTable.prefix}{value.interface}/",))
+        for version in value.versions:
+            yield Dependency(f"IPv{version} address", any_of=(addresses_prefix(value.addresses_of, version),))
+            if value.vrf:
+                yield Dependency(f"IPv{version} table", f"{InterfaceTable.prefix}{value.interface}/ip{version}")
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
         """One pipeline; an update gives up the old lender first."""
@@ -199,10 +207,17 @@ class UnnumberedDescriptor(DriverDescriptor):
         found: dict[str, Observed] = {}
         for item in await connection.dump("ip_unnumbered_dump", sw_if_index=NO_INTERFACE):
             name, lender = interfaces.name(item.sw_if_index), interfaces.name(item.ip_sw_if_index)
-            if name and lender:
-                table = await connection.call("sw_interface_get_table", sw_if_index=item.sw_if_index, is_ipv6=False)
-                value = Unnumbered(name, lender, table.vrf_id)
-                found[value.key] = Observed(value)
+            if not name or not lender:
+                continue
+            versions = [
+                version
+                for version in (4, 6)
+                if await connection.dump("ip_address_dump", sw_if_index=item.ip_sw_if_index, is_ipv6=version == 6)
+            ]
+            ipv6 = versions == [6]
+            table = await connection.call("sw_interface_get_table", sw_if_index=item.sw_if_index, is_ipv6=ipv6)
+            value = Unnumbered(name, lender, table.vrf_id, tuple(versions))
+            found[value.key] = Observed(value)
         return found
 
     def _request(self, value: Unnumbered, *, add: bool) -> Request:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -55,19 +56,29 @@ class InterfaceAddress:
 
     @property
     def key(self) -> str:
-        """By interface and address."""
-        return f"{self.prefix}{self.interface}/{self.address}"
+        """By interface, IP version and address."""
+        return f"{addresses_prefix(self.interface, ipaddress.ip_interface(self.address).version)}{self.address}"
+
+
+def addresses_prefix(interface: str, version: int) -> str:
+    """What the keys of an interface's addresses of one IP version start with."""
+    return f"{InterfaceAddress.prefix}{interface}/ip{version}/"
 
 
 @dataclass(frozen=True, slots=True)
 class Unnumbered:
-    """That an interface has no address of its own, and uses those of another one in table `vrf`."""
+    """That an interface has no address of its own, and uses those of another one in table `vrf`.
+
+    Attributes:
+        versions: the IP versions in which the other one has addresses: VPP looks only once which they are.
+    """
 
     prefix: ClassVar[str] = "vpp/unnumbered/"
 
     interface: str
     addresses_of: str
     vrf: int = 0
+    versions: tuple[int, ...] = (4,)
 
     @property
     def key(self) -> str:

@@ -1,0 +1,125 @@
+"""How pods and the host are attached to VPP: by a veth pair with AF_PACKET.
+
+The pair's end on the node has a MAC of its own, or the kernel would take the frames for itself, and the pair leaves no
+checksum to anybody, for AF_PACKET would hand frames to VPP without. On the links nobody has to ask for a MAC.
+Names and MACs: spec/agent.md 8.1, 8.3, 8.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from contivpp.agent.connectivity.addresses import version_of
+from contivpp.agent.connectivity.linux import in_pod
+from contivpp.agent.connectivity.names import pod_names
+from contivpp.agent.view import LocalPod, OwnNode
+from contivpp.dataplane.linux.values import Address, Neighbour, Route, Veth
+from contivpp.dataplane.vpp.values.interfaces import HostInterface
+from contivpp.model.addressplan import AddressPlan
+
+ETHERNET_MTU: Final = 1500
+HOST_END: Final = "vpp1"
+HOST_LINK_END: Final = "vpp2"
+HOST_LINK: Final = "afpacket-vpp2"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link that joins VPP to somebody.
+
+    Attributes:
+        interface: the logical name of VPP's end.
+        mac: of the other end.
+        values: the link itself, and what is on its other end.
+    """
+
+    interface: str
+    mac: str
+    values: Sequence[Any]
+
+
+class Attachment(Protocol):
+    """A way to attach pods and the host; both methods are pure functions."""
+
+    def pod(self, pod: LocalPod, own: OwnNode, plan: AddressPlan, *, mtu: int) -> Link:
+        """The link to a pod, with the pod's addresses and routes; `mtu` is in bytes."""
+        ...
+
+    def host(self, own: OwnNode, plan: AddressPlan, *, mtu: int) -> Link:
+        """The link to the host, with the host's address and its routes to everything that is behind VPP."""
+        ...
+
+
+class VethAttachment:
+    """Pairs of links of the kernel, one end of which VPP reads and writes with AF_PACKET."""
+
+    def pod(self, pod: LocalPod, own: OwnNode, plan: AddressPlan, *, mtu: int) -> Link:
+        """See `Attachment.pod`."""
+        names = pod_names(pod.sandbox.container_id)
+        pod_mac, vpp_mac = plan.pod_macs(pod.sandbox.container_id)
+        attached = f"afpacket-{names.host_interface}"
+        values: list[Any] = [
+            Veth(
+                name=names.link,
+                host_name=names.host_interface,
+                peer_name=pod.sandbox.interface,
+                netns=pod.sandbox.netns,
+                mac=kernel_mac(vpp_mac),
+                peer_mac=pod_mac,
+                mtu=_of_pair(mtu),
+                offload=False,
+                ipv6=plan.of(6) is not None,
+            ),
+            HostInterface(attached, names.host_interface, vpp_mac, mtu),
+        ]
+        for address in pod.addresses:
+            if (family := plan.of(version_of(address))) is not None:
+                values += in_pod(Veth.peer_link(names.link), address, str(family.pod_gateway(own.id)), vpp_mac)
+        return Link(attached, pod_mac, values)
+
+    def host(self, own: OwnNode, plan: AddressPlan, *, mtu: int) -> Link:
+        """See `Attachment.host`."""
+        vpp_mac = plan.host_link_mac(own.id)
+        mac = host_mac(vpp_mac)
+        values: list[Any] = [
+            Veth(
+                name=HOST_END,
+                host_name=HOST_END,
+                peer_name=HOST_LINK_END,
+                netns="",
+                mac=mac,
+                peer_mac=kernel_mac(vpp_mac),
+                mtu=_of_pair(mtu),
+                offload=False,
+            ),
+            HostInterface(HOST_LINK, HOST_LINK_END, vpp_mac, mtu),
+            *on_host(HOST_END, own, plan, vpp_mac),
+        ]
+        return Link(HOST_LINK, mac, values)
+
+
+def on_host(link: str, own: OwnNode, plan: AddressPlan, vpp_mac: str) -> Iterator[Any]:
+    """What the host has on its end: an address, VPP's MAC, and what is behind VPP."""
+    for family in plan.families:
+        vpp = str(family.host_link_vpp(own.id))
+        yield Address(link, f"{family.host_link_linux(own.id)}/{family.host_link_prefix}")
+        yield Neighbour(link, vpp, vpp_mac)
+        yield Route(str(family.pod_subnet_all), via=vpp, link=link)
+        yield Route(str(family.host_link_subnet_all), via=vpp, link=link)
+
+
+def kernel_mac(mac: str) -> str:
+    """Another MAC, for the kernel's end of a pair that has VPP with `mac` on it."""
+    return f"{int(mac[:2], 16) ^ 0x08:02x}{mac[2:]}"
+
+
+def host_mac(mac: str) -> str:
+    """A third one, for the host's end of the link that joins it to VPP."""
+    return f"{int(mac[:2], 16) ^ 0x40:02x}{mac[2:]}"
+
+
+def _of_pair(mtu: int) -> int:
+    """An MTU as it is read back from a pair."""
+    return 0 if mtu == ETHERNET_MTU else mtu
