@@ -46,6 +46,7 @@ class TestNode:
         self.cluster = cluster
         self.name = f"node{number}"
         self.address = f"10.201.0.{number}"
+        self.addresses = (self.address, f"fd00:10:201::{number}") if cluster.ipv6 else (self.address,)
         self.netns = f"{cluster.prefix}-{self.name}"
         self.folder = cluster.folder / self.name
         self.folder.mkdir()
@@ -59,6 +60,8 @@ class TestNode:
         ip("link", "add", link, "netns", cluster.switch, "type", "veth", "peer", "name", "eth0", "netns", self.netns)
         ip("link", "set", link, "master", "br0", "up", netns=cluster.switch)
         ip("addr", "add", f"{self.address}/24", "dev", "eth0", netns=self.netns)
+        for address in self.addresses[1:]:
+            ip("addr", "add", f"{address}/64", "dev", "eth0", "nodad", netns=self.netns)
         ip("link", "set", "eth0", "up", netns=self.netns)
 
     # ---- the agent
@@ -163,7 +166,8 @@ class TestNode:
         code, result = self.cni("ADD", pod)
         assert code == 0, f"{result}\n{self.log()}"
         pod.result = result
-        pod.address = result["ips"][0]["address"].partition("/")[0]
+        pod.addresses = tuple(given["address"].partition("/")[0] for given in result["ips"])
+        pod.address = pod.addresses[0]
         return pod.address
 
     def ping(self, address: str, count: int = 2) -> bool:
@@ -182,6 +186,7 @@ class TestPod:
         self._netns = f"{cluster.prefix}-{self.container_id[:8]}"
         self.netns = netns_path(self._netns)
         self.address = ""
+        self.addresses: tuple[str, ...] = ()
         self.result: Any = None
         ip("netns", "add", self._netns)
 
@@ -221,6 +226,7 @@ class TestCluster:
         self.switch = f"{self.prefix}-switch"
         self.contiv_conf = ""
         self.controller_conf = ""
+        self.ipv6 = False
         self.nodes: dict[int, TestNode] = {}
         self.pods: list[TestPod] = []
 
@@ -258,9 +264,8 @@ class TestCluster:
         """Writes the records of Kubernetes nodes."""
         async with await Store.open(self.etcd.config) as store:
             for node in nodes:
-                record = Node(
-                    name=node.name, addresses=(NodeAddress(type=AddressType.INTERNAL_IP, address=node.address),)
-                )
+                addresses = tuple(NodeAddress(type=AddressType.INTERNAL_IP, address=one) for one in node.addresses)
+                record = Node(name=node.name, addresses=addresses)
                 await store.put(keys.record_key("node", node.name), codec.encode(record))
 
     async def unregister(self, node: TestNode, node_id: int) -> None:
@@ -275,6 +280,7 @@ class TestCluster:
             name=pod.name,
             namespace="default",
             ip_address=pod.address,
+            ip_addresses=pod.addresses if len(pod.addresses) > 1 else (),
             host_ip_address=node.address,
             node_name=node.name,
         )

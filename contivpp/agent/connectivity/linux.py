@@ -37,6 +37,7 @@ VXLAN_PORT: Final = 4789
 VXLAN_OVERHEAD: Final = {4: 50, 6: 70}
 """Outer Ethernet, IP, UDP and VXLAN headers, in bytes, by the IP version of the tunnel."""
 _FORWARDING: Final = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
+ETHERNET_MTU: Final = 1500
 POD_TABLE: Final = 77
 POD_RULE_PRIORITY: Final = 7700
 
@@ -114,7 +115,7 @@ class LinuxConnectivity:
                 netns=pod.sandbox.netns,
                 mac=host_mac,
                 peer_mac=pod_mac,
-                mtu=self.mtu(own),
+                mtu=of_pair(self.mtu(own)),
                 ipv6=plan.of(6) is not None,
             )
         ]
@@ -139,6 +140,11 @@ def overhead(own: OwnNode, *, overlay: bool) -> int:
     if not overlay:
         return 0
     return VXLAN_OVERHEAD[6 if any(version_of(address) == 6 for address in own.addresses[:1]) else 4]
+
+
+def of_pair(mtu: int) -> int:
+    """An MTU as it is read back from a pair."""
+    return 0 if mtu == ETHERNET_MTU else mtu
 
 
 def in_pod(link: str, address: str, gateway: str, gateway_mac: str) -> Iterator[Any]:

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
 from contivpp.agent.connectivity.addresses import address_of, far_end, ip_of, only, version_of
-from contivpp.agent.connectivity.linux import VXLAN_VNI, overhead
-from contivpp.agent.connectivity.vpp_attachment import ETHERNET_MTU, Attachment, VethAttachment, kernel_mac
+from contivpp.agent.connectivity.linux import ETHERNET_MTU, VXLAN_VNI, overhead
+from contivpp.agent.connectivity.vpp_attachment import Attachment, VethAttachment, kernel_mac
 from contivpp.agent.view import LocalPod, OwnNode, RemoteNode
 from contivpp.dataplane.vpp.values.addressing import InterfaceAddress, InterfaceTable, Table, Unnumbered
 from contivpp.dataplane.vpp.values.bridging import BridgeDomain, BridgeMember, VppForwardingEntry
@@ -170,7 +170,10 @@ class VppConnectivity:
                     yield VppRoute(only(address), self._main, host, link.interface)
 
     def _between_tables(self, own: OwnNode, family: AddressPlan) -> Iterator[VppRoute]:
-        """What has no route of its own goes to the other table, and what neither has a route to is dropped."""
+        """What has no route of its own goes to the other table, and what neither has a route to is dropped.
+
+        The pods' own subnet ends at their gateway, which is in it.
+        """
         yield VppRoute(EVERYTHING[family.version], self._pods, via_vrf=self._main)
         if self._overlay:
             yield VppRoute(str(family.host_link_subnet(own.id)), self._pods, via_vrf=self._main)
@@ -179,7 +182,6 @@ class VppConnectivity:
                 yield VppRoute(str(everybody), self._pods, kind="drop")
         else:
             yield VppRoute(str(family.pod_subnet(own.id)), self._main, via_vrf=self._pods)
-            yield VppRoute(str(family.pod_subnet(own.id)), self._pods, kind="drop")
             for everybody in (family.pod_subnet_all, family.host_link_subnet_all):
                 yield VppRoute(str(everybody), self._main, kind="drop")
 

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from contivpp.agent.connectivity.addresses import version_of
-from contivpp.agent.connectivity.linux import in_pod
+from contivpp.agent.connectivity.linux import in_pod, of_pair
 from contivpp.agent.connectivity.names import pod_names
 from contivpp.agent.view import LocalPod, OwnNode
 from contivpp.dataplane.linux.values import Address, Neighbour, Route, Veth
 from contivpp.dataplane.vpp.values.interfaces import HostInterface
 from contivpp.model.addressplan import AddressPlan
 
-ETHERNET_MTU: Final = 1500
 HOST_END: Final = "vpp1"
 HOST_LINK_END: Final = "vpp2"
 HOST_LINK: Final = "afpacket-vpp2"
@@ -68,7 +67,7 @@ class VethAttachment:
                 netns=pod.sandbox.netns,
                 mac=kernel_mac(vpp_mac),
                 peer_mac=pod_mac,
-                mtu=_of_pair(mtu),
+                mtu=of_pair(mtu),
                 offload=False,
                 ipv6=plan.of(6) is not None,
             ),
@@ -91,7 +90,7 @@ class VethAttachment:
                 netns="",
                 mac=mac,
                 peer_mac=kernel_mac(vpp_mac),
-                mtu=_of_pair(mtu),
+                mtu=of_pair(mtu),
                 offload=False,
             ),
             HostInterface(HOST_LINK, HOST_LINK_END, vpp_mac, mtu),
@@ -118,8 +117,3 @@ def kernel_mac(mac: str) -> str:
 def host_mac(mac: str) -> str:
     """A third one, for the host's end of the link that joins it to VPP."""
     return f"{int(mac[:2], 16) ^ 0x40:02x}{mac[2:]}"
-
-
-def _of_pair(mtu: int) -> int:
-    """An MTU as it is read back from a pair."""
-    return 0 if mtu == ETHERNET_MTU else mtu

@@ -59,7 +59,7 @@ def _route(item: Any, names: Mapping[tuple[str, int], str], netns: str, family: 
     link = ""
     if kind == "unicast":
         index = item.get_attr("RTA_OIF") or 0
-        link = names.get((netns, index), f"?{index}")
+        link = names.get((netns, index), "" if item.get_attr("RTA_GATEWAY") else f"?{index}")
     everything = "::" if family == socket.AF_INET6 else "0.0.0.0"  # noqa: S104 - an address, not a socket
     metric = item.get_attr("RTA_PRIORITY") or 0
     if family == socket.AF_INET6 and metric == _DEFAULT_METRIC_IPV6:

@@ -144,6 +144,7 @@ class Route:
     Attributes:
         to: a subnet; "0.0.0.0/0" is the default route.
         via: the gateway, taken to be on the link whatever the addresses say.
+        link: "" leaves it to the kernel by which of the host's own links it reaches the gateway.
         scope: "link" for what is reached directly, else "".
         source: the address that the node's own packets get.
     """

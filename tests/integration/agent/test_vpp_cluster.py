@@ -76,7 +76,8 @@ async def three_pods(cluster: TestCluster) -> tuple[TestPod, TestPod, TestPod]:
 
 RECEIVE = """
 import hashlib, socket, sys
-server = socket.create_server((sys.argv[1], 5001))
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+server = socket.create_server((sys.argv[1], 5001), family=family)
 print("listening", flush=True)
 connection, _ = server.accept()
 connection.settimeout(20)
