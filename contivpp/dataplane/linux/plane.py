@@ -12,6 +12,7 @@ from contivpp.dataplane.emptying import remove_all
 from contivpp.dataplane.linux import host
 from contivpp.dataplane.linux.addresses import AddressDescriptor
 from contivpp.dataplane.linux.checks import checked
+from contivpp.dataplane.linux.ends import Ends
 from contivpp.dataplane.linux.kernel import Kernel
 from contivpp.dataplane.linux.links import LinkDescriptor
 from contivpp.dataplane.linux.names import LinkNameDescriptor
@@ -45,7 +46,7 @@ class LinuxDataplane:
             attaching: whether something else is attached to links of the node by their kernel names: then every link
                 is known, also those without an address.
         """
-        self._kernel = Kernel(netns)
+        self._kernel = Kernel(netns, ends=Ends(state_dir / "ends.json"))
         self._attaching = attaching
         self._descriptors: tuple[Descriptor, ...] = (
             SysctlDescriptor(self._kernel, state_dir / "sysctl.json"),
