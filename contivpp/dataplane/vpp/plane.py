@@ -3,21 +3,74 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 from contivpp.dataplane.emptying import remove_all
 from contivpp.dataplane.vpp.api.client import Vpp
 from contivpp.dataplane.vpp.api.errors import VppError
-from contivpp.dataplane.vpp.descriptors import addressing, bridging, interfaces, routing
-from contivpp.dataplane.vpp.descriptors.driver import Driver
+from contivpp.dataplane.vpp.descriptors import (
+    addressing,
+    arp,
+    bridging,
+    crossing,
+    dhcp,
+    interfaces,
+    l3crossing,
+    memif,
+    observed,
+    punting,
+    receiving,
+    routing,
+    tables,
+)
+from contivpp.dataplane.vpp.descriptors.driver import Driver, Needs
+from contivpp.dataplane.vpp.descriptors.optional import OptionalDescriptor
 from contivpp.scheduler.api import Descriptor
 
-FAMILIES: Final = (addressing, interfaces, routing, bridging)
-"""The modules of descriptors, each after those whose values its own stand on: emptying goes the other way."""
-NEEDS: Final = {"show_version": (), **{name: needs for family in FAMILIES for name, needs in family.NEEDS.items()}}
-"""The messages, and of each the fields, that are used."""
+FAMILIES: Final[tuple[ModuleType, ...]] = (
+    tables,
+    memif,
+    interfaces,
+    observed,
+    addressing,
+    receiving,
+    routing,
+    bridging,
+    crossing,
+    l3crossing,
+    arp,
+    punting,
+    dhcp,
+)
+"""The modules of descriptors, each after those whose values its own stand on: emptying goes the other way.
+
+Each has `NEEDS`, the messages that it uses and their fields, and `descriptors`. One that a VPP may do without has
+`OPTIONAL` as well, and `PLUGIN`, the file name of the plugin that has its messages, unless that is VPP itself.
+"""
+
+
+def is_optional(family: ModuleType) -> bool:
+    """Whether a VPP without a family will do."""
+    return getattr(family, "OPTIONAL", False)
+
+
+def _together(*needs: Needs) -> dict[str, tuple[str, ...]]:
+    fields: dict[str, set[str]] = {}
+    for one in needs:
+        for name, used in one.items():
+            fields.setdefault(name, set()).update(used)
+    return {name: tuple(sorted(used)) for name, used in fields.items()}
+
+
+NEEDS: Final = _together({"show_version": ()}, *(family.NEEDS for family in FAMILIES if not is_optional(family)))
+"""The messages, and of each the fields, without which a VPP is refused."""
+OPTIONAL_NEEDS: Final = _together(
+    *interfaces.OPTIONAL_NEEDS.values(), *(family.NEEDS for family in FAMILIES if is_optional(family))
+)
+"""The messages, and of each the fields, that are used when somebody asks for what they are for."""
 
 
 class VppDataplane:
@@ -41,7 +94,7 @@ class VppDataplane:
         self._client = Vpp(socket, needs=NEEDS, appeared=self._appeared, timeout=timeout)
         driver = Driver(self._client, link_key=link_key)
         self._descriptors: tuple[Descriptor, ...] = tuple(
-            descriptor for family in FAMILIES for descriptor in family.descriptors(driver)
+            descriptor for family in FAMILIES for descriptor in _descriptors(family, driver)
         )
 
     def descriptors(self) -> Sequence[Descriptor]:
@@ -79,3 +132,11 @@ class VppDataplane:
 
     async def _appeared(self) -> None:
         self.ready.set()
+
+
+def _descriptors(family: ModuleType, driver: Driver) -> Iterator[Descriptor]:
+    for descriptor in family.descriptors(driver):
+        if is_optional(family):
+            yield OptionalDescriptor(descriptor, driver, needs=family.NEEDS, plugin=getattr(family, "PLUGIN", ""))
+        else:
+            yield descriptor

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from contivpp.dataplane.vpp.plane import VppDataplane
 
 CONFIG = """unix {{ nodaemon log {folder}/vpp.log full-coredump cli-listen {folder}/cli.sock poll-sleep-usec 100 }}
 socksvr {{ socket-name {folder}/api.sock }}
@@ -83,3 +87,14 @@ class RealVpp:
         """What vppctl says to a command."""
         command = [str(self._prefix / "bin" / "vppctl"), "-s", str(self.folder / "cli.sock"), *words]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+
+
+def keyed(values: list[Any]) -> dict[str, Any]:
+    """Values by their keys."""
+    return {value.key: value for value in values}
+
+
+async def found(plane: VppDataplane) -> dict[str, Any]:
+    """Everything of ours that VPP has, by key."""
+    answers = await asyncio.gather(*(one.retrieve() for one in plane.descriptors()))
+    return {key: item.value for answer in answers for key, item in answer.items() if not item.foreign}
