@@ -16,6 +16,8 @@ from contivpp.agent.connectivity.nodes import OwnNodeFeature, RemoteNodesFeature
 from contivpp.agent.connectivity.pods import LocalPodsFeature
 from contivpp.agent.connectivity.renderer import ConnectivityRenderer
 from contivpp.agent.connectivity.vpp import VppConnectivity
+from contivpp.agent.connectivity.vpp_nics import NicTuning
+from contivpp.agent.connectivity.vpp_taps import taps_of
 from contivpp.agent.controller import Controller
 from contivpp.agent.desired import Desired
 from contivpp.agent.etcd_probe import EtcdProbe
@@ -44,6 +46,8 @@ from contivpp.daemon.http import Health, Server
 from contivpp.dataplane.linux.plane import LinuxDataplane
 from contivpp.dataplane.linux.values import LinkName, link_name_key
 from contivpp.dataplane.vpp.plane import VppDataplane
+from contivpp.dataplane.vpp.values.arp import NeighbourLimits
+from contivpp.dataplane.vpp.values.nic import DEFAULT_VMXNET3_RING
 from contivpp.model.config import ContivConfig
 from contivpp.model.controller_config import ControllerConfig, seconds
 from contivpp.scheduler.history import Limits
@@ -55,10 +59,14 @@ log = logging.getLogger(__name__)
 
 
 class Renderer(ConnectivityRenderer, Protocol):
-    """Connectivity on one data plane, and the MTU that it leaves to pods."""
+    """Connectivity on one data plane, and what the kubelet is told of a pod's link."""
 
     def mtu(self, own: OwnNode) -> int:
         """The MTU of pods in bytes; 0 unknown."""
+        ...
+
+    def host_interface(self, container_id: str) -> str:
+        """The kernel's name of the node's end of the link to a pod; "" when there is none."""
         ...
 
 
@@ -66,9 +74,27 @@ def renderer_of(config: ContivConfig) -> Renderer:
     """How connectivity is expressed on the data plane that is configured."""
     if config.dataplane == "vpp":
         return VppConnectivity(
-            main=config.main_vrf_id, pods=config.pod_vrf_id, overlay=config.has_overlay, mtu=config.mtu_size
+            main=config.main_vrf_id,
+            pods=config.pod_vrf_id,
+            overlay=config.has_overlay,
+            mtu=config.mtu_size,
+            attachment=taps_of(config),
+            nics=NicTuning(
+                rx_mode="" if config.interface_rx_mode == "default" else config.interface_rx_mode,
+                vmxnet3_rx_ring=config.vmxnet3_rx_ring_size or DEFAULT_VMXNET3_RING,
+                vmxnet3_tx_ring=config.vmxnet3_tx_ring_size or DEFAULT_VMXNET3_RING,
+            ),
+            neighbours=_neighbours(config),
         )
     return LinuxConnectivity(overlay=config.has_overlay, mtu=config.mtu_size)
+
+
+def _neighbours(config: ContivConfig) -> list[NeighbourLimits]:
+    """How long VPP remembers the neighbours that it learned; those of pods and tunnels are static."""
+    if not config.scan_ip_neighbors:
+        return []
+    age = 60 * config.ip_neighbor_stale_threshold
+    return [NeighbourLimits(family.version, age=age, recycle=True) for family in config.plan.families]
 
 
 def features_of(renderer: ConnectivityRenderer) -> Sequence[Feature]:
@@ -103,7 +129,9 @@ async def _run(
     renderer = renderer_of(settings.config)
     descriptors = [*plane.descriptors(), *(vpp.descriptors() if vpp is not None else ())]
     scheduler = SparingScheduler(descriptors, retry=retry_of(tuning), limits=_limits(tuning))
-    registry = PodRegistry(mirror.kept("pods"), mtu_of=lambda view: renderer.mtu(view.own))
+    registry = PodRegistry(
+        mirror.kept("pods"), mtu_of=lambda view: renderer.mtu(view.own), host_interface_of=renderer.host_interface
+    )
     identity = NodeIdentity(store)
     external = ExternalConfig(
         Catalogue(plane.value_types(), plane.check), mirror.kept("external"), node_name=settings.node_name

@@ -40,12 +40,35 @@ class RemoteNode:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeNic:
+    """A NIC that the data plane takes.
+
+    Attributes:
+        name: the kernel's name of a link that VPP attaches to, or VPP's name of a device that it has itself.
+        addresses: with prefix length; those of the main NIC are the node's.
+        dhcp: whether it asks for its IPv4 address instead.
+        mtu: of the kernel's link, in bytes; 0 when it is not there.
+    """
+
+    name: str
+    addresses: tuple[str, ...] = ()
+    dhcp: bool = False
+    mtu: int = 0
+
+    @property
+    def is_device(self) -> bool:
+        """Whether VPP has it itself: names of such devices have a slash, which those of links cannot have."""
+        return "/" in self.name
+
+
+@dataclass(frozen=True, slots=True)
 class OwnNode:
     """This node; `id` is 0 and `addresses` are empty until they are known.
 
     Attributes:
         mtu: of the link that has the first address, in bytes; 0 when unknown.
-        uplink: the kernel's name of the link that the data plane takes its NIC from; "" when the kernel keeps it.
+        main_nic: what the data plane takes as the node's NIC; None when it has none.
+        other_nics: what it takes besides.
         gateways: the next hops of the data plane's own default routes, at most one per IP version.
         host: addresses by which the host itself is reached, without prefix length, sorted; only those of a host that
             is joined to the data plane by a link.
@@ -56,9 +79,15 @@ class OwnNode:
     addresses: tuple[str, ...] = ()
     management: tuple[str, ...] = ()
     mtu: int = 0
-    uplink: str = ""
+    main_nic: NodeNic | None = None
+    other_nics: tuple[NodeNic, ...] = ()
     gateways: tuple[str, ...] = ()
     host: tuple[str, ...] = ()
+
+    @property
+    def asks_dhcp(self) -> bool:
+        """Whether its address comes by DHCP, and may be missing for that."""
+        return self.main_nic is not None and self.main_nic.dhcp
 
 
 @dataclass(frozen=True, slots=True)
