@@ -180,7 +180,11 @@ async def _run(
     }
     if vpp is not None:
         health.ask("VPP", lambda: vpp.problem)
-        roots |= {"vpp": vpp.run(), "vpp-appearance": _watch_vpp(vpp, controller)}
+        roots |= {
+            "vpp": vpp.run(),
+            "vpp-appearance": _watch_vpp(vpp, controller),
+            "vpp-interfaces": _watch_vpp_interfaces(vpp, controller),
+        }
     return await tasks.run(roots)
 
 
@@ -235,3 +239,10 @@ async def _watch_vpp(vpp: VppDataplane, controller: Controller) -> None:
         await vpp.ready.wait()
         vpp.ready.clear()
         await controller.push(DataPlaneAppeared("VPP"))
+
+
+async def _watch_vpp_interfaces(vpp: VppDataplane, controller: Controller) -> None:
+    """Tells the scheduler what VPP says of its interfaces, once that is in sync."""
+    async for news in vpp.watch_interfaces():
+        await controller.ready.wait()
+        await controller.scheduler.notify(news)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 from contivpp.dataplane.emptying import remove_all
 from contivpp.dataplane.vpp.api.client import Vpp
@@ -28,6 +28,8 @@ from contivpp.dataplane.vpp.descriptors import (
 )
 from contivpp.dataplane.vpp.descriptors.driver import Driver, Needs
 from contivpp.dataplane.vpp.descriptors.optional import OptionalDescriptor
+from contivpp.dataplane.vpp.values.dhcp import DhcpLease
+from contivpp.dataplane.vpp.watching import Watch
 from contivpp.scheduler.api import Descriptor
 
 FAMILIES: Final[tuple[ModuleType, ...]] = (
@@ -93,6 +95,7 @@ class VppDataplane:
         self.ready = asyncio.Event()
         self._client = Vpp(socket, needs=NEEDS, appeared=self._appeared, timeout=timeout)
         driver = Driver(self._client, link_key=link_key)
+        self._watch = Watch(driver)
         self._descriptors: tuple[Descriptor, ...] = tuple(
             descriptor for family in FAMILIES for descriptor in _descriptors(family, driver)
         )
@@ -107,8 +110,21 @@ class VppDataplane:
         return self._client.problem
 
     async def run(self) -> None:
-        """The root task: stays connected."""
-        await self._client.run()
+        """The root task: stays connected, and listens."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._client.run(), name="vpp-client")
+            tasks.create_task(self._watch.run(), name="vpp-watch")
+
+    def watch_interfaces(self) -> AsyncIterator[Mapping[str, Any | None]]:
+        """Values that VPP shows of interfaces (their states, devices, leases) by key, and then every difference.
+
+        They are for `Scheduler.notify`. Of what was not taken yet only the last counts.
+        """
+        return self._watch.news()
+
+    def watch_leases(self) -> AsyncIterator[tuple[DhcpLease, ...]]:
+        """All DHCP leases once there are any, and again whenever they changed, for ever; also those from before."""
+        return self._watch.leases()
 
     async def remove_everything(self, *, patience: float = 3.0) -> tuple[int, str]:
         """Takes out of VPP all that was ever put there, when it can be reached within `patience` seconds.
@@ -131,6 +147,7 @@ class VppDataplane:
             await asyncio.wait([running])
 
     async def _appeared(self) -> None:
+        self._watch.appeared(self._client.connection)
         self.ready.set()
 
 
