@@ -25,7 +25,7 @@ from contivpp.agent.external.config import ExternalConfig
 from contivpp.agent.external.report import ExternalApi, Reporter
 from contivpp.agent.external.server import ConfigServer
 from contivpp.agent.external.sparing import SparingScheduler
-from contivpp.agent.external.values import Catalogue
+from contivpp.agent.external.values import catalogue_of
 from contivpp.agent.feature import Feature
 from contivpp.agent.healing import HealingConfig
 from contivpp.agent.identity import NodeIdentity
@@ -103,9 +103,8 @@ async def _run(
     scheduler = SparingScheduler(descriptors, retry=retry_of(tuning), limits=_limits(tuning))
     registry = PodRegistry(mirror.kept("pods"), mtu_of=lambda view: renderer.mtu(view.own))
     identity = NodeIdentity(store)
-    external = ExternalConfig(
-        Catalogue(plane.value_types(), plane.check), mirror.kept("external"), node_name=settings.node_name
-    )
+    catalogue = catalogue_of(plane) if vpp is None else catalogue_of(plane, vpp)
+    external = ExternalConfig(catalogue, mirror.kept("external"), node_name=settings.node_name)
     view = View(settings.config, settings.config.plan, OwnNode(settings.node_name))
     registry.load(view)
     recorder = Recorder(features_of(renderer))

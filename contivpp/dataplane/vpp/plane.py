@@ -11,6 +11,7 @@ from typing import Any, Final
 from contivpp.dataplane.emptying import remove_all
 from contivpp.dataplane.vpp.api.client import Vpp
 from contivpp.dataplane.vpp.api.errors import VppError
+from contivpp.dataplane.vpp.checks import TYPES, checked
 from contivpp.dataplane.vpp.descriptors import (
     addressing,
     arp,
@@ -103,6 +104,18 @@ class VppDataplane:
     def descriptors(self) -> Sequence[Descriptor]:
         """What makes values real."""
         return self._descriptors
+
+    def value_types(self) -> Mapping[str, tuple[type, ...]]:
+        """The types of the values that can be asked for, by the prefix of their keys."""
+        return TYPES
+
+    def check(self, value: Any) -> Any:
+        """A value from outside in the form in which `retrieve` gives it back.
+
+        Raises:
+            ValueError: VPP would not take it; names the field and the remedy.
+        """
+        return checked(value)
 
     @property
     def problem(self) -> str:
