@@ -27,7 +27,7 @@ from contivpp.agent.external.config import ExternalConfig
 from contivpp.agent.external.report import ExternalApi, Reporter
 from contivpp.agent.external.server import ConfigServer
 from contivpp.agent.external.sparing import SparingScheduler
-from contivpp.agent.external.values import Catalogue
+from contivpp.agent.external.values import catalogue_of
 from contivpp.agent.feature import Feature
 from contivpp.agent.healing import HealingConfig
 from contivpp.agent.identity import NodeIdentity
@@ -133,9 +133,8 @@ async def _run(
         mirror.kept("pods"), mtu_of=lambda view: renderer.mtu(view.own), host_interface_of=renderer.host_interface
     )
     identity = NodeIdentity(store)
-    external = ExternalConfig(
-        Catalogue(plane.value_types(), plane.check), mirror.kept("external"), node_name=settings.node_name
-    )
+    catalogue = catalogue_of(plane) if vpp is None else catalogue_of(plane, vpp)
+    external = ExternalConfig(catalogue, mirror.kept("external"), node_name=settings.node_name)
     view = View(settings.config, settings.config.plan, OwnNode(settings.node_name))
     registry.load(view)
     recorder = Recorder(features_of(renderer))
@@ -210,7 +209,11 @@ async def _run(
     }
     if vpp is not None:
         health.ask("VPP", lambda: vpp.problem)
-        roots |= {"vpp": vpp.run(), "vpp-appearance": _watch_vpp(vpp, controller)}
+        roots |= {
+            "vpp": vpp.run(),
+            "vpp-appearance": _watch_vpp(vpp, controller),
+            "vpp-interfaces": _watch_vpp_interfaces(vpp, controller),
+        }
     return await tasks.run(roots)
 
 
@@ -265,3 +268,10 @@ async def _watch_vpp(vpp: VppDataplane, controller: Controller) -> None:
         await vpp.ready.wait()
         vpp.ready.clear()
         await controller.push(DataPlaneAppeared("VPP"))
+
+
+async def _watch_vpp_interfaces(vpp: VppDataplane, controller: Controller) -> None:
+    """Tells the scheduler what VPP says of its interfaces, once that is in sync."""
+    async for news in vpp.watch_interfaces():
+        await controller.ready.wait()
+        await controller.scheduler.notify(news)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 from contivpp.dataplane.emptying import remove_all
 from contivpp.dataplane.vpp.api.client import Vpp
 from contivpp.dataplane.vpp.api.errors import VppError
+from contivpp.dataplane.vpp.checks import TYPES, checked
 from contivpp.dataplane.vpp.descriptors import (
     addressing,
     arp,
@@ -28,6 +29,8 @@ from contivpp.dataplane.vpp.descriptors import (
 )
 from contivpp.dataplane.vpp.descriptors.driver import Driver, Needs
 from contivpp.dataplane.vpp.descriptors.optional import OptionalDescriptor
+from contivpp.dataplane.vpp.values.dhcp import DhcpLease
+from contivpp.dataplane.vpp.watching import Watch
 from contivpp.scheduler.api import Descriptor
 
 FAMILIES: Final[tuple[ModuleType, ...]] = (
@@ -93,6 +96,7 @@ class VppDataplane:
         self.ready = asyncio.Event()
         self._client = Vpp(socket, needs=NEEDS, appeared=self._appeared, timeout=timeout)
         driver = Driver(self._client, link_key=link_key)
+        self._watch = Watch(driver)
         self._descriptors: tuple[Descriptor, ...] = tuple(
             descriptor for family in FAMILIES for descriptor in _descriptors(family, driver)
         )
@@ -101,14 +105,39 @@ class VppDataplane:
         """What makes values real."""
         return self._descriptors
 
+    def value_types(self) -> Mapping[str, tuple[type, ...]]:
+        """The types of the values that can be asked for, by the prefix of their keys."""
+        return TYPES
+
+    def check(self, value: Any) -> Any:
+        """A value from outside in the form in which `retrieve` gives it back.
+
+        Raises:
+            ValueError: VPP would not take it; names the field and the remedy.
+        """
+        return checked(value)
+
     @property
     def problem(self) -> str:
         """Why VPP cannot be used; "" when it can."""
         return self._client.problem
 
     async def run(self) -> None:
-        """The root task: stays connected."""
-        await self._client.run()
+        """The root task: stays connected, and listens."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._client.run(), name="vpp-client")
+            tasks.create_task(self._watch.run(), name="vpp-watch")
+
+    def watch_interfaces(self) -> AsyncIterator[Mapping[str, Any | None]]:
+        """Values that VPP shows of interfaces (their states, devices, leases) by key, and then every difference.
+
+        They are for `Scheduler.notify`. Of what was not taken yet only the last counts.
+        """
+        return self._watch.news()
+
+    def watch_leases(self) -> AsyncIterator[tuple[DhcpLease, ...]]:
+        """All DHCP leases once there are any, and again whenever they changed, for ever; also those from before."""
+        return self._watch.leases()
 
     async def remove_everything(self, *, patience: float = 3.0) -> tuple[int, str]:
         """Takes out of VPP all that was ever put there, when it can be reached within `patience` seconds.
@@ -131,6 +160,7 @@ class VppDataplane:
             await asyncio.wait([running])
 
     async def _appeared(self) -> None:
+        self._watch.appeared(self._client.connection)
         self.ready.set()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from contivpp.dataplane.vpp.api.connection import Connection
 from contivpp.dataplane.vpp.plane import VppDataplane
 from tests.integration.cluster import ip
-from tests.integration.dataplane.vpp import RealVpp
+from tests.integration.dataplane.vpp import RealVpp, connected
 
 
 @pytest.fixture
@@ -44,10 +43,5 @@ async def connection(vpp: RealVpp) -> AsyncIterator[Connection]:
 
 @pytest.fixture
 async def plane(vpp: RealVpp) -> AsyncIterator[VppDataplane]:
-    made = VppDataplane(vpp.socket, timeout=2)
-    running = asyncio.create_task(made.run())
-    async with asyncio.timeout(20):
-        await made.ready.wait()
-    yield made
-    running.cancel()
-    await asyncio.wait([running])
+    async with connected(vpp) as made:
+        yield made

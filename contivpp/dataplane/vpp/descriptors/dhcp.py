@@ -6,7 +6,6 @@ not to an agent that was started since. So leases are read again and again (`wat
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -40,9 +39,8 @@ async def leases(driver: Driver) -> list[DhcpLease]:
     for item in await driver.connection.dump("dhcp_client_dump"):
         lease, name = item.lease, driver.interfaces.name(item.client.sw_if_index)
         if name and lease.state == _BOUND and lease.mask_width:
-            address, router = (ipaddress.ip_address(one.un.ip4) for one in (lease.host_address, lease.router_address))
-            given = "" if router.is_unspecified else str(router)
-            found.append(DhcpLease(name, f"{address}/{lease.mask_width}", given))
+            router = "" if lease.router_address.is_unspecified else str(lease.router_address)
+            found.append(DhcpLease(name, f"{lease.host_address}/{lease.mask_width}", router))
     return sorted(found, key=lambda lease: lease.interface)
 
 
