@@ -273,6 +273,7 @@ Event = (
     ClusterRead
     | ClusterChanged
     | HostChanged
+    | LeasesRead
     | DataPlaneAppeared
     | NodeConfigChanged
     | PodAdded

@@ -5,24 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Protocol
 
 from aiohttp import web
 
+from contivpp.agent import watching
 from contivpp.agent.cluster import ClusterFollower
 from contivpp.agent.cni.server import CniServer
-from contivpp.agent.connectivity.linux import LinuxConnectivity
 from contivpp.agent.connectivity.nodes import OwnNodeFeature, RemoteNodesFeature
 from contivpp.agent.connectivity.pods import LocalPodsFeature
 from contivpp.agent.connectivity.renderer import ConnectivityRenderer
-from contivpp.agent.connectivity.vpp import VppConnectivity
-from contivpp.agent.connectivity.vpp_nics import NicTuning
-from contivpp.agent.connectivity.vpp_taps import taps_of
 from contivpp.agent.controller import Controller
 from contivpp.agent.desired import Desired
 from contivpp.agent.etcd_probe import EtcdProbe
 from contivpp.agent.event_history import EventHistory
-from contivpp.agent.events import DataPlaneAppeared, DownstreamResyncWanted, HostChanged
+from contivpp.agent.events import DownstreamResyncWanted
 from contivpp.agent.external.config import ExternalConfig
 from contivpp.agent.external.report import ExternalApi, Reporter
 from contivpp.agent.external.server import ConfigServer
@@ -35,6 +31,7 @@ from contivpp.agent.node_config import NodeConfigSource
 from contivpp.agent.pods.network import ControlledPodNetwork
 from contivpp.agent.pods.registry import PodRegistry
 from contivpp.agent.recorder import Recorder
+from contivpp.agent.rendering import renderer_of
 from contivpp.agent.rest import NodeApi
 from contivpp.agent.rest_controller import ControllerApi
 from contivpp.agent.rest_scheduler import SchedulerApi
@@ -44,11 +41,8 @@ from contivpp.agent.view import OwnNode, View
 from contivpp.daemon import tasks
 from contivpp.daemon.http import Health, Server
 from contivpp.dataplane.linux.plane import LinuxDataplane
-from contivpp.dataplane.linux.values import LinkName, link_name_key
+from contivpp.dataplane.linux.values import link_name_key
 from contivpp.dataplane.vpp.plane import VppDataplane
-from contivpp.dataplane.vpp.values.arp import NeighbourLimits
-from contivpp.dataplane.vpp.values.nic import DEFAULT_VMXNET3_RING
-from contivpp.model.config import ContivConfig
 from contivpp.model.controller_config import ControllerConfig, seconds
 from contivpp.scheduler.history import Limits
 from contivpp.scheduler.retries import Retry
@@ -56,45 +50,6 @@ from contivpp.store.client import Store
 from contivpp.store.mirror import Mirror
 
 log = logging.getLogger(__name__)
-
-
-class Renderer(ConnectivityRenderer, Protocol):
-    """Connectivity on one data plane, and what the kubelet is told of a pod's link."""
-
-    def mtu(self, own: OwnNode) -> int:
-        """The MTU of pods in bytes; 0 unknown."""
-        ...
-
-    def host_interface(self, container_id: str) -> str:
-        """The kernel's name of the node's end of the link to a pod; "" when there is none."""
-        ...
-
-
-def renderer_of(config: ContivConfig) -> Renderer:
-    """How connectivity is expressed on the data plane that is configured."""
-    if config.dataplane == "vpp":
-        return VppConnectivity(
-            main=config.main_vrf_id,
-            pods=config.pod_vrf_id,
-            overlay=config.has_overlay,
-            mtu=config.mtu_size,
-            attachment=taps_of(config),
-            nics=NicTuning(
-                rx_mode="" if config.interface_rx_mode == "default" else config.interface_rx_mode,
-                vmxnet3_rx_ring=config.vmxnet3_rx_ring_size or DEFAULT_VMXNET3_RING,
-                vmxnet3_tx_ring=config.vmxnet3_tx_ring_size or DEFAULT_VMXNET3_RING,
-            ),
-            neighbours=_neighbours(config),
-        )
-    return LinuxConnectivity(overlay=config.has_overlay, mtu=config.mtu_size)
-
-
-def _neighbours(config: ContivConfig) -> list[NeighbourLimits]:
-    """How long VPP remembers the neighbours that it learned; those of pods and tunnels are static."""
-    if not config.scan_ip_neighbors:
-        return []
-    age = 60 * config.ip_neighbor_stale_threshold
-    return [NeighbourLimits(family.version, age=age, recycle=True) for family in config.plan.families]
 
 
 def features_of(renderer: ConnectivityRenderer) -> Sequence[Feature]:
@@ -203,7 +158,12 @@ async def _run(
         "healing": controller.healing.run(),
         "startup": startup.run(),
         "identity": identity.run(),
-        "host": _watch_host(plane, controller, attaching=vpp is not None),
+        "host": watching.host(
+            plane,
+            controller,
+            attaching=vpp is not None,
+            through_host=vpp is None and not settings.config.has_overlay,
+        ),
         "cluster": follower.run(),
         "etcd-probe": EtcdProbe(store, seconds(tuning.remote_db_probing_interval)).run(),
     }
@@ -211,8 +171,9 @@ async def _run(
         health.ask("VPP", lambda: vpp.problem)
         roots |= {
             "vpp": vpp.run(),
-            "vpp-appearance": _watch_vpp(vpp, controller),
-            "vpp-interfaces": _watch_vpp_interfaces(vpp, controller),
+            "vpp-appearance": watching.vpp(vpp, controller),
+            "vpp-interfaces": watching.vpp_interfaces(vpp, controller),
+            "vpp-leases": watching.vpp_leases(vpp, controller),
         }
     return await tasks.run(roots)
 
@@ -241,37 +202,3 @@ def _routes(controller: Controller, plane: LinuxDataplane) -> list[web.RouteDef]
         *NodeApi(controller, plane).routes(),
         *SchedulerApi(controller.scheduler, resync=resync).routes(),
     ]
-
-
-async def _watch_host(plane: LinuxDataplane, controller: Controller, *, attaching: bool) -> None:
-    """Tells the controller of addresses, and once it is in sync the scheduler of links that come and go."""
-    told: set[str] = set()
-    gone: set[str] = set()
-    async for addresses in plane.watch_host():
-        await controller.push(HostChanged(addresses))
-        if not attaching:
-            continue
-        names = {link for link, _, _ in addresses}
-        if not controller.ready.is_set():
-            gone |= names  # the first resync may or may not see them
-            continue
-        gone |= told
-        news: dict[str, LinkName | None] = {link_name_key(name): None for name in gone - names}
-        news |= {link_name_key(name): LinkName(name) for name in names - told}
-        told, gone = names, set()
-        if news:
-            await controller.scheduler.notify(news)
-
-
-async def _watch_vpp(vpp: VppDataplane, controller: Controller) -> None:
-    while True:
-        await vpp.ready.wait()
-        vpp.ready.clear()
-        await controller.push(DataPlaneAppeared("VPP"))
-
-
-async def _watch_vpp_interfaces(vpp: VppDataplane, controller: Controller) -> None:
-    """Tells the scheduler what VPP says of its interfaces, once that is in sync."""
-    async for news in vpp.watch_interfaces():
-        await controller.ready.wait()
-        await controller.scheduler.notify(news)

@@ -95,7 +95,7 @@ class VppDataplane:
         """
         self.ready = asyncio.Event()
         self._client = Vpp(socket, needs=NEEDS, appeared=self._appeared, timeout=timeout)
-        driver = Driver(self._client, link_key=link_key)
+        driver = self._driver = Driver(self._client, link_key=link_key)
         self._watch = Watch(driver)
         self._descriptors: tuple[Descriptor, ...] = tuple(
             descriptor for family in FAMILIES for descriptor in _descriptors(family, driver)
@@ -134,6 +134,14 @@ class VppDataplane:
         They are for `Scheduler.notify`. Of what was not taken yet only the last counts.
         """
         return self._watch.news()
+
+    async def read_leases(self) -> Sequence[DhcpLease] | None:
+        """All DHCP leases of now; None when VPP went away meanwhile."""
+        try:
+            await self._driver.prepare()
+            return await dhcp.leases(self._driver)
+        except VppError:
+            return None
 
     def watch_leases(self) -> AsyncIterator[tuple[DhcpLease, ...]]:
         """All DHCP leases once there are any, and again whenever they changed, for ever; also those from before."""

@@ -1,4 +1,4 @@
-"""A DHCP server that knows one address: enough of RFC 2131 for a client that asks for one."""
+"""A DHCP server that gives addresses one after the other: enough of RFC 2131 for clients that ask for one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class DhcpServer:
     """Answers on a UDP socket that is bound to port 67.
 
     Attributes:
-        offered: the address with prefix length that every client is given.
+        offered: the address with prefix length that the first client is given; others get those after it.
         hostnames: what clients said that they are called.
     """
 
@@ -25,6 +25,7 @@ class DhcpServer:
         self._router = ipaddress.ip_address(router)
         self.offered = ipaddress.ip_interface(offered)
         self.hostnames: list[str] = []
+        self._clients: list[bytes] = []
 
     async def run(self) -> None:
         """Serves until it is cancelled."""
@@ -43,7 +44,10 @@ class DhcpServer:
     def _answer(self, request: bytes, kind: int) -> bytes:
         fields = list(_HEADER.unpack_from(request))
         fields[0] = 2  # a reply
-        fields[8] = int(self.offered.ip)
+        client = fields[11][:6]
+        if client not in self._clients:
+            self._clients.append(client)
+        fields[8] = int(self.offered.ip) + self._clients.index(client)
         fields[9] = int(self._router)
         options = [
             (53, bytes((kind,))),
