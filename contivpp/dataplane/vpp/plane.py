@@ -85,7 +85,7 @@ class VppDataplane:
 
     name = "vpp"
 
-    def __init__(self, socket: Path, *, timeout: float = 5.0, link_key: Callable[[str], str] | None = None) -> None:
+    def __init__(self, socket: Path, *, timeout: float = 10.0, link_key: Callable[[str], str] | None = None) -> None:
         """Takes what it needs.
 
         Args:

@@ -214,7 +214,7 @@ async def test_a_hung_vpp_is_said_to_hang_and_recovers(cluster: TestCluster, nod
     a, _, c = await three_pods(cluster)
     node = nodes[0]
     node.vpp.freeze()
-    eventually(lambda: "hangs" in str(node.agent.get("readiness")))
+    eventually(lambda: "hangs" in str(node.agent.get("readiness")), 40)
     node.vpp.thaw()
     node.agent.wait_until_ready()
     eventually(lambda: a.ping(c.address))

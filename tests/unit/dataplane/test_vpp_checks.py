@@ -12,7 +12,7 @@ import pytest
 from contivpp.agent.connectivity.vpp import VppConnectivity
 from contivpp.agent.external.values import ItemError, catalogue_of, decode
 from contivpp.agent.pods.api import Sandbox
-from contivpp.agent.view import LocalPod, OwnNode, RemoteNode
+from contivpp.agent.view import LocalPod, NodeNic, OwnNode, RemoteNode
 from contivpp.dataplane.linux.plane import LinuxDataplane
 from contivpp.dataplane.vpp.checks import TYPES, checked
 from contivpp.dataplane.vpp.plane import VppDataplane
@@ -134,9 +134,11 @@ def test_a_value_comes_back_as_vpp_gives_it_back(asked: Any, given: Any) -> None
 
 def test_everything_that_the_agent_itself_renders_passes_unchanged() -> None:
     config = ContivConfig.parse("dataplane: vpp", node_name="node1")
-    own = OwnNode("node1", 1, ("192.168.16.1/24",), (), 1500, uplink="eth1", gateway="192.168.16.254")
+    own = OwnNode("node1", 1, ("192.168.16.1/24",), (), 1500, main_nic=NodeNic("eth1"), gateways=("192.168.16.254",))
     other = RemoteNode(2, "node2", ("192.168.16.2/24",), ())
-    pod = LocalPod(Sandbox(PodID("a", "default"), "c" * 64, "/run/netns/a", "eth0"), str(config.plan.pod_subnet(1)[9]))
+    pod = LocalPod(
+        Sandbox(PodID("a", "default"), "c" * 64, "/run/netns/a", "eth0"), (str(config.plan.pod_subnet(1)[9]),)
+    )
     renderer = VppConnectivity()
     rendered = {
         **renderer.own_node(own, config.plan),

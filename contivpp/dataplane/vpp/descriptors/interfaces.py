@@ -7,10 +7,12 @@ An interface that was made and not set up to its end, or that somebody switched 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from contivpp.dataplane.grace import short_grace_periods
 from contivpp.dataplane.vpp.api.errors import VppDown, VppError, VppRefused
 from contivpp.dataplane.vpp.descriptors import kinds
 from contivpp.dataplane.vpp.descriptors.driver import Driver, DriverDescriptor, Request
@@ -36,6 +38,7 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
 """The messages, and of each the fields, that are used here."""
 OPTIONAL_NEEDS: Final = {kind.plugin: kind.needs for kind in kinds.ALL if kind.plugin}
 """By the plugin that has them, the messages of kinds that a VPP may lack."""
+_SLOW_AT_ONCE: Final = 8
 
 
 def descriptors(driver: Driver) -> tuple[Descriptor, ...]:
@@ -73,6 +76,11 @@ class InterfaceDescriptor(DriverDescriptor):
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
         """Deletes, then creates, then updates; two pipelines make interfaces and set them up by their numbers."""
+        slow = any(kinds.kind_of(_finished(operation.value)).slow for operation in operations)
+        with short_grace_periods() if slow else contextlib.nullcontext():
+            return await self._apply(operations)
+
+    async def _apply(self, operations: Sequence[Operation]) -> list[Outcome]:
         outcomes = [DONE] * len(operations)
         for kind, carry_out in (
             (OperationKind.DELETE, self._delete),
@@ -149,7 +157,10 @@ class InterfaceDescriptor(DriverDescriptor):
                     places.append(at)
             except (VppError, ValueError) as error:
                 outcomes[at] = Outcome(error=str(error))
-        for at, reply in zip(places, await self._driver.connection.batch(requests), strict=True):
+        replies: list[Any] = []
+        for part in _parts([values[at] for at in places]):
+            replies += await self._driver.connection.batch(requests[part])
+        for at, reply in zip(places, replies, strict=True):
             if isinstance(reply, VppRefused):
                 outcomes[at] = Outcome(error=kinds.kind_of(values[at]).explained(values[at], reply))
             else:
@@ -205,13 +216,27 @@ class InterfaceDescriptor(DriverDescriptor):
                 return []
             return kinds.kind_of(value).delete(value, self._driver.interfaces)
 
-        found = await self._driver.apply([operations[at] for at in order], requests, gone=gone)
+        found: list[Outcome] = []
+        for part in _parts([values[at] for at in order]):
+            found += await self._driver.apply([operations[at] for at in order[part]], requests, gone=gone)
         outcomes = [DONE] * len(operations)
         for at, outcome in zip(order, found, strict=True):
             outcomes[at] = outcome
             if outcome.ok:
                 self._driver.interfaces.remove(values[at].name)
         return outcomes
+
+
+def _parts(values: Sequence[Any]) -> Iterator[slice]:
+    """Cuts a sequence of values so that no part has more slow ones than may be asked for at once."""
+    start = slow = 0
+    for at, value in enumerate(values):
+        slow += kinds.kind_of(value).slow
+        if slow == _SLOW_AT_ONCE:
+            yield slice(start, at + 1)
+            start, slow = at + 1, 0
+    if start < len(values):
+        yield slice(start, len(values))
 
 
 def _finished(value: Any) -> Any:

@@ -24,6 +24,7 @@ class HostInterfaceKind(Kind):
     """A new MAC takes a new interface: VPP would give it to the kernel's link as well."""
 
     type = HostInterface
+    slow = True
     needs: ClassVar[Needs] = {
         "af_packet_create_v3": ("mode", "hw_addr", "use_random_hw_addr", "host_if_name", "tx_frame_size", "flags"),
         "af_packet_delete": ("host_if_name",),

@@ -27,6 +27,8 @@ class Kind(ABC):
         adopts: whether its interfaces are there without being made.
         mutable: the fields that VPP can change while the interface is there.
         gone: VPP's names of errors that mean that there is nothing left to delete.
+        slow: whether making and deleting one keeps VPP's main thread busy with the kernel: then only a few are asked
+            for at once, or VPP would say nothing for longer than a VPP that works may.
     """
 
     type: ClassVar[type]
@@ -36,6 +38,7 @@ class Kind(ABC):
     adopts: ClassVar[bool] = False
     mutable: ClassVar[frozenset[str]] = frozenset({"mtu"})
     gone: ClassVar[frozenset[str]] = frozenset({"INVALID_SW_IF_INDEX"})
+    slow: ClassVar[bool] = False
 
     def dependencies(self, value: Any, driver: Driver) -> Iterable[Dependency]:
         """What must be there before; none."""

@@ -18,6 +18,7 @@ class TapKind(Kind):
     """The kernel's end is made by VPP, in the namespace that the value names, and goes with the interface."""
 
     type = Tap
+    slow = True
     plugin = "tap_plugin.so"
     needs: ClassVar[Needs] = {
         "tap_create_v3": (
