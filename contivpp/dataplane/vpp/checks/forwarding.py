@@ -23,6 +23,7 @@ from contivpp.dataplane.vpp.values.subinterfaces import TagRewrite
 _BYTE: Final = 255
 _QUEUES: Final = (0, 255)
 _NAME: Final = 63
+_VERSIONS: Final = ((4,), (6,), (4, 6))
 _TAGS_PUT_ON: Final = {"push-1": 1, "push-2": 2, "pop-1": 0, "pop-2": 0} | {
     f"translate-{taken}-{put}": put for taken in (1, 2) for put in (1, 2)
 }
@@ -53,7 +54,11 @@ def _unnumbered(value: Unnumbered) -> Unnumbered:
     logical_name("interface", value.interface)
     other("addresses_of", value.addresses_of, value.interface)
     table("vrf", value.vrf)
-    return value
+    versions = tuple(sorted(set(value.versions)))
+    if versions not in _VERSIONS:
+        message = f"field versions: {list(value.versions)} are not IP versions: write 4, 6 or both"
+        raise ValueError(message)
+    return dataclasses.replace(value, versions=versions)
 
 
 # ---- routes and neighbours
