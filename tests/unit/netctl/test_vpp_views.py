@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from contivpp.netctl import status as status_view
 from contivpp.netctl import trace as trace_view
 from contivpp.netctl import vpp as vpp_view
 from contivpp.netctl import vppdump as vppdump_view
@@ -15,7 +16,7 @@ from contivpp.netctl.agents import Answer
 from contivpp.netctl.errors import AgentError, ExitCode, NetctlError, UsageError
 from contivpp.netctl.render import Output, document, show
 from contivpp.netctl.report import Report
-from tests.unit.netctl.fakes import HOSTS, FakeAgents, cluster_of, plan_of, pod, records
+from tests.unit.netctl.fakes import HOSTS, FakeAgents, FakeStore, cluster_of, plan_of, pod, records
 
 NODE1, NODE2 = HOSTS["node1"], HOSTS["node2"]
 PODS = [pod("web-1", "10.1.1.2", node="node1"), pod("web-2", "10.1.2.2", node="node2")]
@@ -285,3 +286,20 @@ async def test_an_address_may_be_traced_that_no_pod_has():
 async def test_a_port_that_is_none_is_a_usage_error(port: str):
     with pytest.raises(UsageError, match="80/tcp"):
         await traced(tracing([], []), port=port)
+
+
+# ---- status
+
+
+async def test_status_has_a_line_for_every_vpp_and_none_for_nodes_that_forward_with_the_kernel():
+    away = {"dataplane": "vpp", "connected": False, "problem": "VPP hangs", "version": "26.10", "connections": 3}
+    answers = {
+        (NODE1, "vpp/status"): Answer(200, away),
+        (NODE2, "vpp/status"): Answer(200, {"dataplane": "linux"}),
+        (HOSTS["node3"], "vpp/status"): Answer(404, {"Error": "an agent that is older"}),
+    }
+    report = await status_view.view(FakeStore(records()), agents(answers=answers), endpoints=("etcd:2379",))
+    [line] = [line.split() for line in text_of(report).splitlines() if "VPP hangs" in line]
+    assert line == ["node1", "no", "26.10", "-", "2", "VPP", "hangs"]
+    without = await status_view.view(FakeStore(records()), agents(), endpoints=("etcd:2379",))
+    assert "VPP-ON" not in text_of(without)
