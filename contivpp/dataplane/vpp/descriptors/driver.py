@@ -64,6 +64,13 @@ class Driver:
         if self._read_from is not self.connection:
             await self.read_interfaces()
 
+    def known_names(self) -> Mapping[int, str]:
+        """The logical names of this VPP's interfaces by number, as far as they were made or read."""
+        try:
+            return self.interfaces.by_number() if self._read_from is self.connection else {}
+        except VppDown:
+            return {}
+
     async def _read_interfaces(self) -> list[Any]:
         connection = self.connection
         ours = self.interfaces.replace(await connection.dump("sw_interface_dump"))
