@@ -46,9 +46,7 @@ class LabNode:
         self.netns = f"lab{os.getpid()}-node{number}"
         self.address = f"192.168.16.{number}"
         self.host = f"172.30.{number}.2"
-        self.vpp = RealVpp(folder / f"node{number}", netns=self.netns)
-        with (self.vpp.folder / "startup.conf").open("a") as file:
-            file.write(config)
+        self.vpp = RealVpp(folder / f"node{number}", netns=self.netns, more=config)
         self.plane = VppDataplane(self.vpp.socket, timeout=5)
         self.scheduler = Scheduler(self.plane.descriptors())
         self.values: dict[str, Any] = {}
