@@ -14,6 +14,7 @@ from contivpp.dataplane.vpp.api.client import Vpp
 from contivpp.dataplane.vpp.api.errors import VppError
 from contivpp.dataplane.vpp.checks import TYPES, checked
 from contivpp.dataplane.vpp.descriptors import (
+    acl,
     addressing,
     arp,
     bridging,
@@ -26,7 +27,10 @@ from contivpp.dataplane.vpp.descriptors import (
     punting,
     receiving,
     routing,
+    source_nat,
+    srv6,
     tables,
+    translation,
 )
 from contivpp.dataplane.vpp.descriptors.driver import Driver, Needs
 from contivpp.dataplane.vpp.descriptors.optional import OptionalDescriptor
@@ -51,6 +55,10 @@ FAMILIES: Final[tuple[ModuleType, ...]] = (
     arp,
     punting,
     dhcp,
+    acl,
+    translation,
+    source_nat,
+    srv6,
 )
 """The modules of descriptors, each after those whose values its own stand on: emptying goes the other way.
 

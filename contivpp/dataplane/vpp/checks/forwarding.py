@@ -70,9 +70,11 @@ def _route(value: VppRoute) -> VppRoute:
     table("vrf", value.vrf)
     fields.within("weight", value.weight, 1, _BYTE)
     leads = bool(value.via or value.interface or value.via_vrf is not None)
-    if value.kind == "drop":
+    if value.kind != "unicast":
         if leads or value.weight != 1:
-            message = "field kind: a route of kind drop leads nowhere: leave out via, interface, via_vrf and weight"
+            message = (
+                f"field kind: a route of kind {value.kind} leads nowhere: leave out via, interface, via_vrf, weight"
+            )
             raise ValueError(message)
         return dataclasses.replace(value, to=to)
     if not leads:

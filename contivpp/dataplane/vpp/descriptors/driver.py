@@ -100,6 +100,7 @@ class Driver:
         *,
         gone: Iterable[str] = (),
         updates: bool = True,
+        answered: Callable[[Operation, Any], None] | None = None,
     ) -> list[Outcome]:
         """Carries out a batch in one pipeline.
 
@@ -109,6 +110,7 @@ class Driver:
                 ValueError.
             gone: VPP's names of errors that mean, for a delete, that there is nothing left to delete.
             updates: whether VPP can change such a value; else one that differs is made anew.
+            answered: told of every reply that is not an error: VPP's numbers of what was made are in there.
         """
         if not updates and any(operation.kind is OperationKind.UPDATE for operation in operations):
             return [Outcome(recreate=True)] * len(operations)
@@ -137,7 +139,11 @@ class Driver:
             return [Outcome(error=str(error))] * len(operations)
         harmless = set(gone)
         for position, reply in zip(owners, replies, strict=True):
-            if not isinstance(reply, VppRefused) or outcomes[position].error:
+            if not isinstance(reply, VppRefused):
+                if answered is not None:
+                    answered(operations[position], reply)
+                continue
+            if outcomes[position].error:
                 continue
             if operations[position].kind is OperationKind.DELETE and reply.name in harmless:
                 continue
