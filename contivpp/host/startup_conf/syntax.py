@@ -252,6 +252,6 @@ def flatten(nodes: tuple[Node, ...], path: str = "") -> dict[str, str]:
         inner = flatten(node.block or (), name + ".")
         if inner:
             found.update(inner)
-        elif node.named:
+        elif node.named or not node.known:
             found[name] = "set"
     return found
