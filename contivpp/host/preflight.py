@@ -19,6 +19,7 @@ from typing import Any, Callable
 OLDEST_PYTHON = (3, 11)
 OLDEST_KERNEL = (5, 18)
 OURS = "77"
+OUR_LINKS = ("vpp1", "vxlanBVI")
 CONFLIST = "10-contiv-vpp.conflist"
 NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 TOOLS = {"ip": "iproute2", "ping": "iputils-ping", "nsenter": "util-linux"}
@@ -125,7 +126,7 @@ def subnets(wanted: dict[str, str], routes: list[dict[str, Any]] | None = None) 
         if (
             route.get("dst") in (None, "default")
             or str(route.get("protocol")) == OURS
-            or route.get("dev") == "vxlanBVI"
+            or route.get("dev") in OUR_LINKS
         ):
             continue
         try:
