@@ -123,11 +123,7 @@ def subnets(wanted: dict[str, str], routes: list[dict[str, Any]] | None = None) 
             if _overlap(valid[one], valid[other]):
                 problems.append("%s %s overlaps %s %s: change one of them" % (one, valid[one], other, valid[other]))
     for route in _routes() if routes is None else routes:
-        if (
-            route.get("dst") in (None, "default")
-            or str(route.get("protocol")) == OURS
-            or route.get("dev") in OUR_LINKS
-        ):
+        if route.get("dst") in (None, "default") or str(route.get("protocol")) == OURS or route.get("dev") in OUR_LINKS:
             continue
         try:
             there = ipaddress.ip_network(route["dst"], strict=False)

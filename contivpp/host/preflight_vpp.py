@@ -52,6 +52,8 @@ def _uplink(
 ) -> list[str]:
     if not name:
         return [] if alone else ["VPP has no NIC and would reach no other node: set %s for this node" % OPTION]
+    if "/" in name:  # a NIC that VPP drives itself: the kernel does not see it
+        return []
     link = next((link for link in links if link.get("ifname") == name), None)
     if link is None:
         others = ", ".join(sorted(str(link["ifname"]) for link in links if link.get("ifname") != "lo")) or "none"

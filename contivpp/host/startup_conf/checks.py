@@ -12,7 +12,7 @@ _PCI = re.compile(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]")
 _VMBUS = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _REAL_TIME = ("fifo", "rr")
 # Less than this and VPP ends while it starts, whatever else is set.
-SMALLEST_HEAP = 64 << 20
+SMALLEST_HEAP = 80 << 20
 
 
 def together(conf: StartupConf) -> list[str]:

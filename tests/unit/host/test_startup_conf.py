@@ -19,7 +19,7 @@ from contivpp.host.startup_conf.syntax import Setting
 REPOSITORY = Path(__file__).resolve().parents[3]
 WORDS = st.from_regex(r"[a-zA-Z0-9/._:-]{1,12}", fullmatch=True)
 NUMBERS = st.integers(0, 2**31)
-SIZES = st.tuples(st.integers(64, 999), st.sampled_from("MGmg")).map(lambda pair: f"{pair[0]}{pair[1]}")
+SIZES = st.tuples(st.integers(80, 999), st.sampled_from("MGmg")).map(lambda pair: f"{pair[0]}{pair[1]}")
 # None of these is a setting of VPP, in any block.
 UNKNOWN = st.from_regex(r"x-[a-z]{1,8}", fullmatch=True)
 
