@@ -135,7 +135,8 @@ def _status(options: argparse.Namespace) -> Result:
     machines = {
         machine.name: "running" if machine.is_running() else "stopped" for machine in node.created(options.state)
     }
-    return {"changed": False, "image": Image(options.state).is_built(), "machines": machines}
+    uplinks = {machine.name: machine.uplink_bridge() for machine in node.created(options.state)}
+    return {"changed": False, "image": Image(options.state).is_built(), "machines": machines, "uplinks": uplinks}
 
 
 _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], Result], str]] = {

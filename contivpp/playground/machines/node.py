@@ -63,15 +63,18 @@ class Node:
         """Tells whether the machine's own process 1 is alive."""
         return self.processes.init() is not None
 
+    def uplink_bridge(self) -> str:
+        """The bridge that its second NIC was made for; "" when it has none, or is not there."""
+        return str(json.loads(_read(self._record) or "{}").get("uplink", ""))
+
     def check(self, network: Network) -> None:
         """Refuses a machine that was made for another data plane.
 
         Raises:
             MachinesError: It has a second NIC and is to have none, or the other way round.
         """
-        if self.is_created() and (made_for := json.loads(self._record.read_text()).get("uplink", "")) != (
-            network.uplink_bridge
-        ):
+        made_for = self.uplink_bridge()
+        if self.is_created() and made_for != network.uplink_bridge:
             has = "with a second NIC, for VPP" if made_for else "without a second NIC, for the kernel's data plane"
             raise MachinesError(f"{self.name} was made {has}: make cluster-down first, a new one takes two minutes")
 
