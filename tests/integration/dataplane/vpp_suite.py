@@ -15,6 +15,7 @@ import pytest
 from contivpp.dataplane.vpp.api.client import Vpp
 from contivpp.dataplane.vpp.api.connection import Connection
 from contivpp.dataplane.vpp.api.errors import VppDown, VppError, VppRefused
+from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.plane import VppDataplane
 from contivpp.dataplane.vpp.values.addressing import InterfaceAddress, InterfaceTable, Table, Unnumbered
 from contivpp.dataplane.vpp.values.bridging import BridgeDomain, BridgeMember, VppForwardingEntry
@@ -92,7 +93,7 @@ async def test_the_client_returns_after_a_death_and_a_hang(vpp: AnyVpp) -> None:
     async def note() -> None:
         appeared.put_nowait(None)
 
-    client = Vpp(vpp.socket, needs={"show_version": ()}, appeared=note, timeout=1)
+    client = Vpp(vpp.socket, contract=load(), appeared=note, timeout=1)
     running = asyncio.create_task(client.run())
     async with asyncio.timeout(30):
         await appeared.get()
