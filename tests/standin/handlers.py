@@ -18,6 +18,7 @@ from tests.standin.state import State
 Handler = Callable[[State, Any], Any]
 NUMBERS = {name: number for number, name in _NAMES.items()}
 HANDLERS: dict[str, Handler] = {}
+USING: list[Callable[[State], Iterable[tuple[int, int]]]] = []
 FORGETTING: list[Callable[[State, int], None]] = []
 
 
@@ -38,6 +39,12 @@ def handles(*names: str) -> Callable[[Handler], Handler]:
         return handler
 
     return note
+
+
+def uses(function: Callable[[State], Iterable[tuple[int, int]]]) -> Callable[[State], Iterable[tuple[int, int]]]:
+    """Marks what says which tables a family uses: these stay though somebody deletes them."""
+    USING.append(function)
+    return function
 
 
 def forgets(function: Callable[[State, int], None]) -> Callable[[State, int], None]:

@@ -88,7 +88,7 @@ class Server:
         self.most_unanswered = 0
         self.sessions: set[Session] = set()
         self.handlers = handlers.learn()
-        state.forgetting = handlers.FORGETTING
+        state.using, state.forgetting = handlers.USING, handlers.FORGETTING
         state.emit = self.emit
         self._died = died
         self._server: asyncio.Server | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +63,7 @@ class State:
     Attributes:
         no_links: the names that the kernel has no link of.
         emit: sends an event to whoever wants it.
+        using: which tables families use, each with IP version and number.
         forgetting: what families do when an interface goes.
     """
 
@@ -74,6 +75,7 @@ class State:
         }
         self.no_links: set[str] = {"no-such-link"}
         self.emit: Callable[..., None] = lambda name, **fields: None
+        self.using: Sequence[Callable[[State], Iterable[tuple[int, int]]]] = ()
         self.forgetting: Sequence[Callable[[State, int], None]] = ()
         self._things: defaultdict[str, dict[Any, Any]] = defaultdict(dict)
         self._free: list[int] = []
@@ -91,12 +93,9 @@ class State:
         return made
 
     def remove_interface(self, interface: Interface) -> None:
-        """Takes an interface away, with what hangs on it."""
+        """Takes an interface away, with what hangs on it; who uses its addresses still points to its number."""
         del self.interfaces[interface.number]
         self._free.append(interface.number)
-        for other in self.interfaces.values():
-            if other.lender == interface.number:
-                other.lender = None
         for forget in self.forgetting:
             forget(self, interface.number)
         self.emit("sw_interface_event", sw_if_index=interface.number, deleted=True)
@@ -105,6 +104,7 @@ class State:
     def tidy(self) -> None:
         """Tables that nobody asks for and nothing uses are gone."""
         used = {(version, number) for one in self.interfaces.values() for version, number in one.tables.items()}
+        used |= {place for tables_of in self.using for place in tables_of(self)}
         for place in [place for place, table in self.tables.items() if not table.asked_for and place not in used]:
             del self.tables[place]
 

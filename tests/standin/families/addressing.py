@@ -35,8 +35,8 @@ def list_tables(state: State, request: Any) -> Iterable[dict[str, Any]]:
 
 
 def _addresses(state: State, one: Interface, version: int) -> list[Any]:
-    owner = state.interfaces[one.lender] if one.lender is not None else one
-    return [address for address in owner.addresses if address.version == version]
+    owner = state.interfaces.get(one.lender) if one.lender is not None else one
+    return [address for address in owner.addresses if address.version == version] if owner else []
 
 
 @handles("sw_interface_set_table")

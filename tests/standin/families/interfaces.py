@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Iterable
 from typing import Any
 
@@ -106,6 +107,10 @@ def list_links(state: State, request: Any) -> Iterable[dict[str, Any]]:
 # ---- tunnels
 
 
+def _made_up() -> str:
+    return "02:fe:" + ":".join(f"{byte:02x}" for byte in random.randbytes(4))
+
+
 @handles("vxlan_add_del_tunnel_v3")
 def change_tunnel(state: State, request: Any) -> dict[str, Any]:
     if (request.src_address.version, request.encap_vrf_id) not in state.tables:
@@ -123,7 +128,8 @@ def change_tunnel(state: State, request: Any) -> dict[str, Any]:
         return {"sw_if_index": NOWHERE}
     if found is not None:
         raise Refused("TUNNEL_EXIST")
-    return {"sw_if_index": state.add_interface("tunnel", "vxlan_tunnel{}", about=about).number}
+    made = state.add_interface("tunnel", "vxlan_tunnel{}", about=about, mac=_made_up(), flags=UP | LINK_UP)
+    return {"sw_if_index": made.number}
 
 
 @handles("vxlan_tunnel_v2_dump")

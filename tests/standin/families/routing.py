@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.standin.families.interfaces import interface
-from tests.standin.handlers import Refused, forgets, handles
+from tests.standin.handlers import Refused, forgets, handles, uses
 from tests.standin.state import NOWHERE, State
 
 _SOURCES = {2: "special", 8: "API", 9: "CLI"}
@@ -52,6 +52,8 @@ def change_route(state: State, request: Any) -> None:
         raise Refused("NO_PATHS_IN_ROUTE")
     place = (version, route.table_id, route.prefix)
     routes = state.things("route")
+    for gone in [one for one in routes if one[:2] not in state.tables]:
+        del routes[gone]
     there: list[Path] = routes.get(place, []) if request.is_multipath else []
     there = [path for path in there if path not in paths]
     if request.is_add:
@@ -60,6 +62,7 @@ def change_route(state: State, request: Any) -> None:
         routes[place] = there
     else:
         routes.pop(place, None)
+    state.tidy()
 
 
 @handles("ip_route_v2_dump")
@@ -69,7 +72,7 @@ def list_routes(state: State, request: Any) -> Iterable[dict[str, Any]]:
         return
     table = (6 if request.table.is_ip6 else 4, request.table.table_id)
     for (version, number, prefix), paths in state.things("route").items():
-        if (version, number) == table:
+        if (version, number) == table and table in state.tables:
             described = [_described(path) for path in paths]
             route = {"table_id": number, "prefix": prefix, "n_paths": len(paths), "paths": described}
             yield {"route": route}
@@ -116,3 +119,12 @@ def forget_neighbours(state: State, number: int) -> None:
     neighbours = state.things("neighbour")
     for place in [place for place in neighbours if place[0] == number]:
         del neighbours[place]
+
+
+@uses
+def tables_of_routes(state: State) -> Iterable[tuple[int, int]]:
+    """Those that another look-up leads to; its own routes do not keep a table."""
+    for (version, number, _), paths in state.things("route").items():
+        for path in paths if (version, number) in state.tables else ():
+            if path.kind != _DROP and path.interface == NOWHERE:
+                yield version, path.table

@@ -80,7 +80,7 @@ class Definitions:
             ValueError: the text is not what it should be.
         """
         found = json.loads(json_text)
-        with _registered(self._types):
+        with self.registered():
             for api in found if is_array else [found]:
                 VPPApiJSONFiles._process_json({**api, "messages": []})
         for api in found if is_array else [found]:
@@ -100,9 +100,24 @@ class Definitions:
         """vpp_papi's definition of a type, by its full name such as "vl_api_prefix_t"."""
         return self._types.get(name) or vpp_serializer.types.get(name)
 
+    @contextlib.contextmanager
+    def registered(self) -> Iterator[None]:
+        """Puts the types of this VPP into vpp_papi's table, for as long as it reads or packs with them."""
+        table: dict[str, Any] = vpp_serializer.types
+        others = {name: kind for name, kind in table.items() if name not in _BASE_TYPES}
+        for name in others:
+            del table[name]
+        table.update(self._types)
+        try:
+            yield
+        finally:
+            for name in [name for name in table if name not in _BASE_TYPES]:
+                self._types[name] = table.pop(name)
+            table.update(others)
+
     def _message(self, name: str) -> Message:
         number, definition = self._known[name]
-        with _registered(self._types):
+        with self.registered():
             made = vpp_serializer.VPPMessage(name, definition)
         service = self._services.get(name, {})
         reply, streams, details = service.get("reply", ""), bool(service.get("stream")), service.get("stream_msg", "")
@@ -139,19 +154,3 @@ def _crc(definition: list[Any]) -> str:
         if isinstance(item, dict) and "crc" in item:
             return str(item["crc"]).removeprefix("0x")
     return ""
-
-
-@contextlib.contextmanager
-def _registered(own: dict[str, Any]) -> Iterator[None]:
-    """Puts types into vpp_papi's table while definitions are read; takes new ones out of it, into `own`."""
-    table: dict[str, Any] = vpp_serializer.types
-    others = {name: kind for name, kind in table.items() if name not in _BASE_TYPES}
-    for name in others:
-        del table[name]
-    table.update(own)
-    try:
-        yield
-    finally:
-        for name in [name for name in table if name not in _BASE_TYPES]:
-            own[name] = table.pop(name)
-        table.update(others)
