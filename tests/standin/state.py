@@ -22,7 +22,8 @@ class Interface:
         mtu: of packets: all, IPv4, IPv6, MPLS.
         tables: the number of its table, by IP version.
         lender: the number of the interface whose addresses it uses.
-        domain: the number of its bridge domain; None when its packets are routed.
+        domain: the number of its bridge domain; None when it is in none.
+        bridged: whether its packets are bridged: also when the domain would not have it.
         routed: whether it is the routed end of its domain.
         about: what its kind knows beside that.
     """
@@ -38,6 +39,7 @@ class Interface:
     addresses: list[Any] = field(default_factory=list)
     lender: int | None = None
     domain: int | None = None
+    bridged: bool = False
     routed: bool = False
     group: int = 0
     about: Any = None

@@ -76,8 +76,9 @@ class Pair:
     def forbidden(self, name: str, fields: dict[str, Any]) -> bool:
         """Whether VPP must not be asked for this, nor ever is by the driver.
 
-        The routes of a table that is deleted are in the next one that is made; and VPP ends when a route gets another
-        path while an interface that one of its paths names is gone.
+        The routes of a table that is deleted are in the next one that is made; VPP ends when a route gets another
+        path while an interface that one of its paths names is gone; and who uses the addresses of an interface that
+        is deleted has whatever comes in their place.
         """
         state = self._state()
         routes = state.things("route")
@@ -86,7 +87,8 @@ class Pair:
             return any(one[:2] == place for one in routes)
         if name == "delete_loopback":
             number = self._own(fields["sw_if_index"], 1)
-            return any(path.interface == number for paths in routes.values() for path in paths)
+            lent = any(one.lender == number for one in state.interfaces.values())
+            return lent or any(path.interface == number for paths in routes.values() for path in paths)
         if name == "ip_route_add_del_v2":
             number = self._own(fields["route"]["paths"][0]["sw_if_index"], 1)
             return number in state.interfaces and state.interfaces[number].kind == "tunnel"
@@ -149,6 +151,7 @@ class Pair:
                 found["entries"] |= {
                     (domain.bd_id, _mac(one.mac), place.get(one.sw_if_index, "gone"), one.static_mac, one.bvi_mac)
                     for one in await dump("l2_fib_table_dump", bd_id=domain.bd_id)
+                    if one.static_mac  # the others were learnt from packets
                 }
         return found
 

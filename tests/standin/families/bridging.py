@@ -70,6 +70,7 @@ def list_domains(state: State, request: Any) -> Iterable[dict[str, Any]]:
 def set_domain(state: State, request: Any) -> None:
     """A domain that is not there is made, without a tag; it floods and learns. Who is refused is in none then."""
     one = interface(state, request.rx_sw_if_index)
+    one.bridged = request.enable
     if not request.enable:
         one.domain, one.routed, one.group = None, False, 0
         return
@@ -88,7 +89,7 @@ def change_entry(state: State, request: Any) -> None:
         raise Refused("NO_SUCH_ENTRY")
     place = (domain.index, str(request.mac))
     if request.is_add:
-        if interface(state, request.sw_if_index).domain is None:
+        if not interface(state, request.sw_if_index).bridged:
             raise Refused("INVALID_SW_IF_INDEX")
         entries[place] = (request.sw_if_index, request.static_mac)
     elif entries.get(place, (NOWHERE,))[0] != request.sw_if_index:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
-from tests.standin.handlers import Refused, handles
+from tests.standin.handlers import Refused, handles, uses
 from tests.standin.state import LINK_UP, NOWHERE, UP, Interface, State
 
 _IP_MODE = 2
@@ -130,6 +130,14 @@ def change_tunnel(state: State, request: Any) -> dict[str, Any]:
         raise Refused("TUNNEL_EXIST")
     made = state.add_interface("tunnel", "vxlan_tunnel{}", about=about, mac=_made_up(), flags=UP | LINK_UP)
     return {"sw_if_index": made.number}
+
+
+@uses
+def tables_of_tunnels(state: State) -> Iterable[tuple[int, int]]:
+    for one in state.interfaces.values():
+        if one.kind == "tunnel":
+            source, _, table, _ = one.about
+            yield source.version, table
 
 
 @handles("vxlan_tunnel_v2_dump")
