@@ -156,7 +156,8 @@ class Session(asyncio.Protocol):
             self._waiting.append(bytes(self._rest[at : at + length]))
             at += length
         del self._rest[:at]
-        self._server.most_unanswered = max(self._server.most_unanswered, len({one[6:10] for one in self._waiting}))
+        open_now = len({one[6:10] for one in self._waiting}) + self._paused  # a dump and its ping have one context
+        self._server.most_unanswered = max(self._server.most_unanswered, open_now)
         self.work()
 
     def work(self) -> None:

@@ -65,7 +65,12 @@ def _change(exchanges: dict[str, Any], types: dict[str, Any], owner: str, change
 
 
 class StandIn:
-    """A VPP that stands in for a real one, in a thread of its own."""
+    """A VPP that stands in for a real one, in a thread of its own.
+
+    Attributes:
+        respawn: whether it starts again by itself when a fault ends it, as a service does.
+        lives: how often it started.
+    """
 
     def __init__(
         self,
@@ -74,6 +79,7 @@ class StandIn:
         lacks: Iterable[str] = (),
         other: dict[str, str] | None = None,
         page: int = 0,
+        respawn: bool = False,
         first_interface: Callable[[], int] = lambda: 1,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,6 +88,7 @@ class StandIn:
         self.lacks = tuple(lacks)
         self.other = tuple((other or {}).items())
         self.page = page
+        self.respawn = respawn
         self.lives = 0
         self._first_interface = first_interface
         self._server: Server | None = None
@@ -105,11 +112,8 @@ class StandIn:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._loop.run_forever, name="stand-in", daemon=True)
             self._thread.start()
-        self.socket.unlink(missing_ok=True)
-        state = State(first_interface=self._first_interface())
-        self.lives += 1
-        self._server = Server(language(self.lacks, self.other), state, self.faults, page=self.page)
-        self._call(self._server.start(self.socket))
+        spoken = language(self.lacks, self.other)  # made in this thread: vpp_papi's types belong to the process
+        self._call(self._begin(spoken))
 
     def end(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Ends this life; what it held is gone."""
@@ -136,6 +140,17 @@ class StandIn:
     def emit(self, name: str, **fields: Any) -> None:
         """Sends an event to who asked for it."""
         self._do(functools.partial(self.server.emit, name, **fields))
+
+    async def _begin(self, spoken: Language) -> None:
+        self.socket.unlink(missing_ok=True)
+        state = State(first_interface=self._first_interface())
+        self._server = Server(spoken, state, self.faults, page=self.page, died=self._died)
+        await self._server.start(self.socket)
+        self.lives += 1
+
+    def _died(self) -> None:
+        if self.respawn and self._loop is not None:
+            self._respawning = self._loop.create_task(self._begin(self.server.language))
 
     def _do(self, function: Callable[[], Any]) -> None:
         async def call() -> None:

@@ -180,6 +180,8 @@ class Connection:
         await self._window.acquire()
         context = next(self._contexts) & 0xFFFFFFFF
         try:
+            if self._writer.transport.is_closing():
+                self._break("VPP went away: it closed the connection")
             if self.closed.is_set():
                 raise VppDown(self.reason)
             message = self.definitions.by_name.get(name)
