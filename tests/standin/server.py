@@ -84,9 +84,10 @@ class Server:
         self.faults = faults
         self.page = page
         self.frozen = False
+        self.dead = False
         self.seen: list[str] = []
         self.most_unanswered = 0
-        self.sessions: set[Session] = set()
+        self.sessions: dict[Session, None] = {}
         self.handlers = handlers.learn()
         state.using, state.forgetting = handlers.USING, handlers.FORGETTING
         state.emit = self.emit
@@ -99,6 +100,7 @@ class Server:
 
     def stop(self) -> None:
         """Goes away at once, as a process does that is killed."""
+        self.dead = True
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -112,7 +114,7 @@ class Server:
             self._died()
 
     def freeze(self, frozen: bool) -> None:
-        """Answers nobody, or everybody again."""
+        """Answers nobody, or everybody again; what arrived meanwhile is carried out, though nobody may wait for it."""
         self.frozen = frozen
         for session in list(self.sessions):
             session.work()
@@ -140,10 +142,11 @@ class Session(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
-        self._server.sessions.add(self)
+        self._server.sessions[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._server.sessions.discard(self)
+        if not self._waiting or self._server.dead:
+            self._server.sessions.pop(self, None)
 
     def data_received(self, data: bytes) -> None:
         self._rest += data
@@ -162,11 +165,15 @@ class Session(asyncio.Protocol):
 
     def work(self) -> None:
         """Carries out what waits, until something holds it up."""
-        while self._waiting and not self._paused and not self._server.frozen and not self.transport.is_closing():
+        while self._waiting and not self._paused and not self._server.frozen and not self._server.dead:
             self._take(self._waiting.popleft())
+        if self.transport.is_closing() and not self._waiting:
+            self._server.sessions.pop(self, None)
 
     def send(self, name: str, fields: Mapping[str, Any]) -> None:
-        """Sends one message."""
+        """Sends one message, if there is still somebody."""
+        if self.transport.is_closing():
+            return
         message = self._server.language.definitions.by_name[name]
         known = {one: value for one, value in fields.items() if one in message.fields or one == "context"}
         packed = message.pack({**self._server.language.plain(known), "_vl_msg_id": message.number})
@@ -205,7 +212,7 @@ class Session(asyncio.Protocol):
 
     def _resume(self, message: Message, request: Any) -> None:
         self._paused = False
-        if not self.transport.is_closing():
+        if not self._server.dead:
             self._answer(message, request, None)
             self.work()
 
