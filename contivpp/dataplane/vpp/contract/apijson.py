@@ -118,12 +118,11 @@ class Source:
             values = {item[0]: item[1] for item in definition if isinstance(item, list)}
             return Type(kind, base, values={label: values[label] for label in values if used is None or label in used})
         fields = {item[1]: str(_field_type(item)) for item in definition if isinstance(item, list)}
-        # What vpp_papi converts, and what is one of several, is taken whole.
-        whole = used is None or kind == "union" or name.removesuffix("_with_prefix") in _WHOLE
+        whole = used is None or name in _WHOLE  # what vpp_papi converts is taken whole
         return Type(kind, fields=_with_lengths(fields, fields.keys() if whole else fields.keys() & (used or set())))
 
 
-_WHOLE: Final = frozenset({"address", "prefix", "ip4_prefix", "ip6_prefix", "mprefix"})
+_WHOLE: Final = frozenset({"address", "address_union", "prefix", "ip4_prefix", "ip6_prefix"})
 
 
 def _with_lengths(fields: Mapping[str, str], keep: Iterable[str]) -> Fields:

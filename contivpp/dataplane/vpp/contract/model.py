@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.resources
 import re
 import tomllib
@@ -105,15 +106,36 @@ class Contract:
         return {**found, **self.events}
 
 
-def load() -> Contract:
-    """The contract of this release: all files of the package.
+def load(*families: str) -> Contract:
+    """The contract of this release, or what some families have in it, with the types that they need.
 
     Raises:
-        ContractError: they contradict each other.
+        ContractError: its files contradict each other.
     """
+    files = _files()
+    whole = joined(files.values())
+    if not families:
+        return whole
+    some = joined(files[family] for family in families)
+    return Contract(some.exchanges, some.events, _needed(some, whole.types))
+
+
+@functools.cache
+def _files() -> Mapping[str, Contract]:
     folder = importlib.resources.files(__package__)
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
-    return joined(parse(file.read_text(encoding="utf-8"), file.name) for file in files)
+    return {file.name.removesuffix(".toml"): parse(file.read_text(encoding="utf-8"), file.name) for file in files}
+
+
+def _needed(contract: Contract, types: Mapping[str, Type]) -> dict[str, Type]:
+    found: dict[str, Type] = {}
+    waiting = [text for fields in contract.messages().values() for text in fields.values()]
+    while waiting:
+        base = FieldType.parse(waiting.pop()).base
+        if base in types and base not in found:
+            kind = found[base] = types[base]
+            waiting += [*kind.fields.values(), *([kind.base] if kind.kind == "alias" else [])]
+    return found
 
 
 def parse(text: str, where: str = "a contract") -> Contract:

@@ -52,7 +52,7 @@ def _message(name: str, exchange: Exchange) -> str:
 
 def _type(name: str, kind: Type) -> str:
     lines = [f"[type.{name}]"]
-    if kind.fields:
+    if kind.kind in ("struct", "union"):
         lines += _part(kind.kind, kind.fields)
     else:
         lines.append(f'{kind.kind} = "{kind.base}"')

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from contivpp.dataplane.grace import short_grace_periods
 from contivpp.dataplane.vpp.api.errors import VppDown, VppError, VppRefused
+from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors import kinds
 from contivpp.dataplane.vpp.descriptors.driver import Driver, DriverDescriptor, Request
 from contivpp.dataplane.vpp.descriptors.kinds.kind import Kind, flags_request, is_up, tag_request
@@ -23,21 +24,8 @@ from contivpp.dataplane.vpp.values.interfaces import INTERFACES
 from contivpp.dataplane.vpp.values.subinterfaces import SubInterface
 from contivpp.scheduler.api import DONE, Dependency, Descriptor, Observed, Operation, OperationKind, Outcome
 
-NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "sw_interface_dump": ("sw_if_index",),
-    "sw_interface_details": (
-        *("sw_if_index", "sup_sw_if_index", "tag", "flags", "mtu", "l2_address", "type", "interface_name"),
-        *("interface_dev_type", "sub_outer_vlan_id", "sub_inner_vlan_id", "sub_if_flags"),
-    ),
-    "sw_interface_set_flags": ("sw_if_index", "flags"),
-    "sw_interface_set_mtu": ("sw_if_index", "mtu"),
-    "sw_interface_set_mac_address": ("sw_if_index", "mac_address"),
-    "sw_interface_tag_add_del": ("sw_if_index", "tag", "is_add"),
-    **{name: fields for kind in kinds.ALL if not kind.plugin for name, fields in kind.needs.items()},
-}
-"""The messages, and of each the fields, that are used here."""
-OPTIONAL_NEEDS: Final = {kind.plugin: kind.needs for kind in kinds.ALL if kind.plugin}
-"""By the plugin that has them, the messages of kinds that a VPP may lack."""
+NEEDS: Final = load("interfaces", *(kind.family for kind in kinds.ALL if kind.family and not kind.plugin))
+"""What is used of VPP here, whatever plugins it has."""
 _SLOW_AT_ONCE: Final = 8
 
 Details = Mapping[Kind, Mapping[int, Any]]
