@@ -63,6 +63,7 @@ def listed(
     absent: str = "NO_SUCH_ENTRY",
     present: str = "",
     valid: Callable[[State, Any], None] = lambda state, request: None,
+    wanted: Callable[[Any, Any], bool] = lambda request, thing: True,
 ) -> None:
     """A kind of thing that is added, taken away and listed, and nothing else.
 
@@ -75,6 +76,7 @@ def listed(
         absent: the error for taking away what is not there.
         present: the error for adding what is there; "" replaces it.
         valid: raises `Refused` for a request that VPP would not take.
+        wanted: of a dump and a request that added something, whether that is listed.
     """
 
     def change_it(state: State, request: Any) -> None:
@@ -88,7 +90,7 @@ def listed(
             raise Refused(absent)
 
     def list_it(state: State, request: Any) -> Iterable[Mapping[str, Any]]:
-        return [details(thing) for thing in state.things(change).values()]
+        return [details(thing) for thing in state.things(change).values() if wanted(request, thing)]
 
     HANDLERS[change] = change_it
     HANDLERS[dump] = list_it

@@ -25,6 +25,12 @@ class Interface:
         domain: the number of its bridge domain; None when it is in none.
         bridged: whether its packets are bridged: also when the domain would not have it.
         routed: whether it is the routed end of its domain.
+        crossed: the number of the interface by which all its frames leave.
+        rewriting: what happens to tags of its frames: VPP's number of it, whether tags are 802.1Q, and two tags.
+        parent: the number of the interface that it is a part of.
+        vlan: the tags of its frames, the outer one first, and VPP's flags of them.
+        device: VPP's name of what is behind it.
+        queues: by number, the thread and the mode of each receive queue.
         about: what its kind knows beside that.
     """
 
@@ -42,7 +48,18 @@ class Interface:
     bridged: bool = False
     routed: bool = False
     group: int = 0
+    crossed: int | None = None
+    rewriting: tuple[int, int, int, int] = (0, 0, 0, 0)
+    parent: int | None = None
+    vlan: tuple[int, int, int] = (0, 0, 0)
+    device: str = ""
+    queues: dict[int, tuple[int, int]] = field(default_factory=dict)
     about: Any = None
+
+    def route(self) -> None:
+        """From now on its packets are routed, and nothing of bridging is left."""
+        self.domain, self.bridged, self.routed, self.group = None, False, False, 0
+        self.crossed, self.rewriting = None, (0, 0, 0, 0)
 
 
 @dataclass
@@ -64,6 +81,7 @@ class State:
 
     Attributes:
         no_links: the names that the kernel has no link of.
+        vhost: whether the kernel has vhost-net.
         emit: sends an event to whoever wants it.
         using: which tables families use, each with IP version and number.
         forgetting: what families do when an interface goes.
@@ -76,6 +94,7 @@ class State:
             (version, 0): Table(0, version, f"ipv{version}-VRF:0") for version in (4, 6)
         }
         self.no_links: set[str] = {"no-such-link"}
+        self.vhost = True
         self.emit: Callable[..., None] = lambda name, **fields: None
         self.using: Sequence[Callable[[State], Iterable[tuple[int, int]]]] = ()
         self.forgetting: Sequence[Callable[[State, int], None]] = ()
@@ -98,6 +117,8 @@ class State:
         """Takes an interface away, with what hangs on it; who uses its addresses still points to its number."""
         del self.interfaces[interface.number]
         self._free.append(interface.number)
+        for part in [one for one in self.interfaces.values() if one.parent == interface.number]:
+            self.remove_interface(part)
         for forget in self.forgetting:
             forget(self, interface.number)
         self.emit("sw_interface_event", sw_if_index=interface.number, deleted=True)

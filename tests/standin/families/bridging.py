@@ -70,10 +70,10 @@ def list_domains(state: State, request: Any) -> Iterable[dict[str, Any]]:
 def set_domain(state: State, request: Any) -> None:
     """A domain that is not there is made, without a tag; it floods and learns. Who is refused is in none then."""
     one = interface(state, request.rx_sw_if_index)
-    one.bridged = request.enable
     if not request.enable:
-        one.domain, one.routed, one.group = None, False, 0
+        one.route()
         return
+    one.bridged, one.crossed = True, None
     routed = request.port_type == _BVI
     if routed and any(other.routed for other in _members(state, request.bd_id) if other is not one):
         one.domain, one.routed, one.group = None, False, 0

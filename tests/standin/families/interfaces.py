@@ -11,6 +11,8 @@ from tests.standin.handlers import Refused, handles, uses
 from tests.standin.state import LINK_UP, NOWHERE, UP, Interface, State
 
 _IP_MODE = 2
+_HARDWARE, _SUB = 0, 1
+POLLING, INTERRUPT = 1, 2
 
 
 def interface(state: State, number: int, error: str = "INVALID_SW_IF_INDEX") -> Interface:
@@ -30,6 +32,16 @@ def list_interfaces(state: State, request: Any) -> Iterable[dict[str, Any]]:
             "flags": one.flags,
             "mtu": one.mtu,
             "tag": one.tag,
+            "type": _SUB if one.parent is not None else _HARDWARE,
+            "sup_sw_if_index": one.number if one.parent is None else one.parent,
+            "sub_outer_vlan_id": one.vlan[0],
+            "sub_inner_vlan_id": one.vlan[1],
+            "sub_if_flags": one.vlan[2],
+            "interface_dev_type": one.device,
+            "vtr_op": one.rewriting[0],
+            "vtr_push_dot1q": one.rewriting[1],
+            "vtr_tag1": one.rewriting[2],
+            "vtr_tag2": one.rewriting[3],
         }
 
 
@@ -47,6 +59,11 @@ def set_mtu(state: State, request: Any) -> None:
     interface(state, request.sw_if_index).mtu = list(request.mtu)
 
 
+@handles("sw_interface_set_mac_address")
+def set_mac(state: State, request: Any) -> None:
+    interface(state, request.sw_if_index).mac = str(request.mac_address)
+
+
 @handles("sw_interface_tag_add_del")
 def set_tag(state: State, request: Any) -> None:
     one = interface(state, request.sw_if_index)
@@ -59,7 +76,9 @@ def set_tag(state: State, request: Any) -> None:
 def add_loopback(state: State, request: Any) -> dict[str, Any]:
     taken = {one.about for one in state.interfaces.values() if one.kind == "loopback"}
     instance = next(number for number in itertools.count() if number not in taken)
-    made = state.add_interface("loopback", f"loop{instance}", mac=str(request.mac_address), about=instance)
+    made = state.add_interface(
+        "loopback", f"loop{instance}", mac=str(request.mac_address), device="Loopback", about=instance
+    )
     return {"sw_if_index": made.number}
 
 
@@ -85,7 +104,8 @@ def attach_link(state: State, request: Any) -> dict[str, Any]:
     if request.host_if_name in state.no_links:
         raise Refused("INVALID_INTERFACE")
     mac = "00:00:00:00:00:00" if request.mode == _IP_MODE else str(request.hw_addr)
-    made = state.add_interface("link", f"host-{request.host_if_name}", mac=mac, about=request.host_if_name)
+    about = {"device": "af-packet", "queues": {0: (0, INTERRUPT)}, "about": request.host_if_name}
+    made = state.add_interface("link", f"host-{request.host_if_name}", mac=mac, **about)
     return {"sw_if_index": made.number}
 
 
@@ -102,6 +122,95 @@ def list_links(state: State, request: Any) -> Iterable[dict[str, Any]]:
     for one in state.interfaces.values():
         if one.kind == "link":
             yield {"sw_if_index": one.number, "host_if_name": one.about}
+
+
+# ---- TAPs
+
+
+@handles("tap_create_v3")
+def add_tap(state: State, request: Any) -> dict[str, Any]:
+    if not state.vhost:
+        raise Refused("SYSCALL_ERROR_1")
+    ends = {
+        (one.about.host_namespace, one.about.host_if_name) for one in state.interfaces.values() if one.kind == "tap"
+    }
+    if (request.host_namespace, request.host_if_name) in ends:
+        raise Refused("SYSCALL_ERROR_3")
+    made = state.add_interface("tap", "tap{}", mac=str(request.mac_address), device="virtio", about=request)
+    made.queues[0] = (0, INTERRUPT)
+    return {"sw_if_index": made.number}
+
+
+@handles("tap_delete_v2")
+def remove_tap(state: State, request: Any) -> None:
+    one = interface(state, request.sw_if_index)
+    if one.kind != "tap":
+        raise Refused("INVALID_SW_IF_INDEX")
+    state.remove_interface(one)
+
+
+@handles("sw_interface_tap_v2_dump")
+def list_taps(state: State, request: Any) -> Iterable[dict[str, Any]]:
+    for one in state.interfaces.values():
+        if one.kind == "tap":
+            yield {**one.about._asdict(), "sw_if_index": one.number}
+
+
+# ---- VLANs
+
+
+@handles("create_subif")
+def add_vlan(state: State, request: Any) -> dict[str, Any]:
+    parent = interface(state, request.sw_if_index)
+    vlan = (request.outer_vlan_id, request.inner_vlan_id, int(request.sub_if_flags))
+    for one in state.interfaces.values():
+        if one.parent == parent.number and request.sub_id == one.about:
+            raise Refused("VLAN_ALREADY_EXISTS")
+    name = f"{parent.name}.{request.sub_id}"
+    made = state.add_interface("vlan", name, mac=parent.mac, parent=parent.number, vlan=vlan, about=request.sub_id)
+    return {"sw_if_index": made.number}
+
+
+@handles("delete_subif")
+def remove_vlan(state: State, request: Any) -> None:
+    one = interface(state, request.sw_if_index)
+    if one.parent is None:
+        raise Refused("INVALID_SUB_SW_IF_INDEX")
+    state.remove_interface(one)
+
+
+# ---- how interfaces receive
+
+
+@handles("sw_interface_set_rx_mode")
+def set_mode(state: State, request: Any) -> None:
+    one = interface(state, request.sw_if_index)
+    if not one.queues:
+        raise Refused("UNSUPPORTED")
+    if request.queue_id_valid and request.queue_id not in one.queues:
+        raise Refused("INVALID_QUEUE")
+    for number, (thread, _) in one.queues.items():
+        if not request.queue_id_valid or number == request.queue_id:
+            one.queues[number] = (thread, int(request.mode))
+
+
+@handles("sw_interface_set_rx_placement")
+def set_thread(state: State, request: Any) -> None:
+    """There are no workers."""
+    one = interface(state, request.sw_if_index)
+    if request.queue_id not in one.queues:
+        raise Refused("INVALID_QUEUE")
+    if not request.is_main:
+        raise Refused("INVALID_WORKER")
+    one.queues[request.queue_id] = (0, one.queues[request.queue_id][1])
+
+
+@handles("sw_interface_rx_placement_dump")
+def list_queues(state: State, request: Any) -> Iterable[dict[str, Any]]:
+    for one in state.interfaces.values():
+        if request.sw_if_index in (NOWHERE, one.number):
+            for number, (thread, mode) in one.queues.items():
+                yield {"sw_if_index": one.number, "queue_id": number, "worker_id": thread, "mode": mode}
 
 
 # ---- tunnels
@@ -128,7 +237,9 @@ def change_tunnel(state: State, request: Any) -> dict[str, Any]:
         return {"sw_if_index": NOWHERE}
     if found is not None:
         raise Refused("TUNNEL_EXIST")
-    made = state.add_interface("tunnel", "vxlan_tunnel{}", about=about, mac=_made_up(), flags=UP | LINK_UP)
+    made = state.add_interface(
+        "tunnel", "vxlan_tunnel{}", about=about, mac=_made_up(), flags=UP | LINK_UP, device="VXLAN"
+    )
     return {"sw_if_index": made.number}
 
 
