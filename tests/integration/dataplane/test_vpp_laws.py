@@ -7,6 +7,7 @@ any two of its messages; at the end nothing goes wrong any more, and everything 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import tempfile
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 from contivpp.agent.connectivity.vpp import VppConnectivity
 from contivpp.agent.pods.api import Sandbox
-from contivpp.agent.view import LocalPod, OwnNode, RemoteNode
+from contivpp.agent.view import LocalPod, NodeNic, OwnNode, RemoteNode
 from contivpp.dataplane.vpp.plane import VppDataplane
 from contivpp.model.config import ContivConfig
 from contivpp.model.keys import PodID
@@ -38,13 +39,11 @@ OWN = OwnNode(
     addresses=("192.168.16.1/24",),
     management=("10.0.0.1",),
     mtu=1500,
-    uplink="eth1",
-    gateway="192.168.16.100",
+    main_nic=NodeNic("eth1", mtu=1500),
+    gateways=("192.168.16.100",),
     host=("10.0.0.1",),
 )
-MOVED = OwnNode(
-    "node1", id=1, addresses=("192.168.16.9/24",), management=("10.0.0.1",), mtu=1400, uplink="eth1", host=("10.0.0.1",)
-)
+MOVED = dataclasses.replace(OWN, addresses=("192.168.16.9/24",), mtu=1400, gateways=())
 
 
 def node(number: int, address: str) -> RemoteNode:
@@ -62,7 +61,7 @@ def world(own: OwnNode, nodes: Mapping[int, str], pods: tuple[int, ...]) -> dict
     for number in pods:
         pod = PodID(f"p{number}", "default")
         sandbox = Sandbox(pod, f"{number:064x}", "/proc/self/ns/net", "eth0")
-        values.update(RENDERER.local_pod(LocalPod(sandbox, f"10.1.1.{number + 2}"), own, PLAN))
+        values.update(RENDERER.local_pod(LocalPod(sandbox, (f"10.1.1.{number + 2}",)), own, PLAN))
     return {key: value for key, value in values.items() if key.startswith("vpp/")}
 
 

@@ -12,7 +12,7 @@ from tests.standin.state import LINK_UP, NOWHERE, UP, Interface, State
 
 _IP_MODE = 2
 _HARDWARE, _SUB = 0, 1
-POLLING, INTERRUPT = 1, 2
+POLLING, INTERRUPT, ADAPTIVE = 1, 2, 3
 
 
 def interface(state: State, number: int, error: str = "INVALID_SW_IF_INDEX") -> Interface:
@@ -189,6 +189,8 @@ def set_mode(state: State, request: Any) -> None:
         raise Refused("UNSUPPORTED")
     if request.queue_id_valid and request.queue_id not in one.queues:
         raise Refused("INVALID_QUEUE")
+    if request.mode == ADAPTIVE and one.kind == "link":
+        raise Refused("UNIMPLEMENTED")
     for number, (thread, _) in one.queues.items():
         if not request.queue_id_valid or number == request.queue_id:
             one.queues[number] = (thread, int(request.mode))
@@ -201,7 +203,7 @@ def set_thread(state: State, request: Any) -> None:
     if request.queue_id not in one.queues:
         raise Refused("INVALID_QUEUE")
     if not request.is_main:
-        raise Refused("INVALID_WORKER")
+        raise Refused("UNIMPLEMENTED")
     one.queues[request.queue_id] = (0, one.queues[request.queue_id][1])
 
 

@@ -10,6 +10,7 @@ from tests.standin.handlers import Refused, forgets, handles, listed
 from tests.standin.state import State
 
 _LIMITS = (50_000, 0, False)
+_MASTER = 0
 
 
 def _has_table(state: State, request: Any) -> None:
@@ -112,6 +113,11 @@ def list_sockets(state: State, request: Any) -> Iterable[dict[str, Any]]:
 def add_memif(state: State, request: Any) -> dict[str, Any]:
     if request.socket_id and request.socket_id not in state.things("memif socket"):
         raise Refused("INVALID_ARGUMENT")
+    if request.ring_size & (request.ring_size - 1):
+        raise Refused("INVALID_ARGUMENT")
+    path = state.things("memif socket").get(request.socket_id, "")
+    if request.role == _MASTER and path.startswith("/no/such/folder"):
+        raise Refused("SYSCALL_ERROR_4")
     name = f"memif{request.socket_id}/{request.id}"
     if any(one.name == name for one in state.interfaces.values()):
         raise Refused("SUBIF_ALREADY_EXISTS")

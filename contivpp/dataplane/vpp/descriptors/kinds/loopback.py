@@ -15,6 +15,7 @@ class LoopbackKind(Kind):
 
     type = Loopback
     family = "loopback"
+    identity = ("mac",)
     mutable = frozenset({"mtu", "mac"})
 
     def create(self, value: Loopback, interfaces: Interfaces) -> Request:
