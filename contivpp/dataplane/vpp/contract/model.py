@@ -216,7 +216,7 @@ def _exchange(name: str, content: Mapping[str, Any]) -> Exchange:
 
 
 def _type(name: str, content: Mapping[str, Any]) -> Type:
-    [kind] = [one for one in _KINDS if one in content] or [""]
+    kind = next((one for one in _KINDS if one in content), "")
     if not kind or content.keys() - {kind, "values"}:
         raise ContractError(f"type {name} is not one of {', '.join(_KINDS)}")
     if kind in ("struct", "union"):
