@@ -204,7 +204,7 @@ def test_a_vpp_that_stops_anywhere_is_made_good(tmp_path: Path, kind: Kind, done
 
 
 @given(steps=STEPS, last=st.integers(0, len(WORLDS) - 1))
-@settings(max_examples=25)
+@settings(max_examples=150)
 def test_after_any_failures_vpp_holds_exactly_what_is_wanted(steps: list[Any], last: int) -> None:
     expected = held(last)
     with tempfile.TemporaryDirectory() as folder:

@@ -239,3 +239,17 @@ async def test_everything_is_programmed_again_after_a_crash(plane: VppDataplane,
         await plane.ready.wait()
     assert dict((await scheduler.downstream_resync()).errors) == {}
     assert await found(plane) == wanted
+
+
+async def test_what_was_begun_and_never_named_is_not_in_the_way(plane: VppDataplane, connection: Connection) -> None:
+    wanted = keyed(VALUES["tunnels in a bridge domain"])
+    ends = {"src_address": "192.168.16.1", "dst_address": "192.168.16.2", "vni": 10, "decap_next_index": 0xFFFFFFFF}
+    nothing = {"instance": 0xFFFFFFFF, "mcast_sw_if_index": 0xFFFFFFFF, "encap_vrf_id": 0}
+    await connection.call("vxlan_add_del_tunnel_v3", is_add=True, **ends, **nothing)
+    for mac in ("02:fe:00:00:00:01", "02:fe:00:00:00:77"):
+        await connection.call("create_loopback_instance", mac_address=mac)
+    result = await Scheduler(plane.descriptors()).resync(wanted)
+    assert dict(result.errors) == {}
+    assert await found(plane) == wanted
+    macs = sorted(str(item.l2_address) for item in await connection.dump("sw_interface_dump") if not item.tag)
+    assert macs == ["00:00:00:00:00:00", "02:fe:00:00:00:77"], "what nobody wants is nobody's, and stays"

@@ -37,7 +37,7 @@ class VppUnsendable(VppRefused):
     """A value does not fit its field, so that the request was never sent; says which."""
 
     def __init__(self, problem: str) -> None:
-        self.retval = 0
+        self.retval, self.reply = 0, None
         self.name = "UNSENDABLE"
         Exception.__init__(self, problem)
 
