@@ -12,11 +12,11 @@ import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from contivpp.dataplane.vpp.api.errors import _NAMES
+from contivpp.dataplane.vpp.api.errors import error_name
 from tests.standin.state import State
 
 Handler = Callable[[State, Any], Any]
-NUMBERS = {name: number for number, name in _NAMES.items()}
+NUMBERS = {error_name(number): number for number in range(-200, 0)}
 HANDLERS: dict[str, Handler] = {}
 USING: list[Callable[[State], Iterable[tuple[int, int]]]] = []
 FORGETTING: list[Callable[[State, int], None]] = []

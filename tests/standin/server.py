@@ -19,7 +19,7 @@ from typing import Any
 
 from vpp_papi import vpp_serializer
 
-from contivpp.dataplane.vpp.api.definitions import Definitions, Message, _crc
+from contivpp.dataplane.vpp.api.definitions import Definitions, Message, checksum
 from contivpp.dataplane.vpp.contract.apijson import descriptions
 from contivpp.dataplane.vpp.contract.model import Contract
 from tests.standin import handlers
@@ -42,7 +42,7 @@ class Language:
         numbers: dict[str, int] = {}
         for module in (json.loads(text), *described):
             for name, *definition in module["messages"]:
-                numbers[f"{name}_{_crc(definition)}"] = _HANDSHAKE.get(name, len(numbers) + 100)
+                numbers[f"{name}_{checksum(definition)}"] = _HANDSHAKE.get(name, len(numbers) + 100)
         self.table = [{"index": number, "name": name} for name, number in numbers.items()]
         self.definitions = Definitions(numbers)
         self.definitions.learn(text, is_array=False)

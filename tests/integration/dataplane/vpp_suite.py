@@ -93,7 +93,7 @@ async def test_the_client_returns_after_a_death_and_a_hang(vpp: AnyVpp) -> None:
     async def note() -> None:
         appeared.put_nowait(None)
 
-    client = Vpp(vpp.socket, contract=load(), appeared=note, timeout=1)
+    client = Vpp(vpp.socket, contract=load("core"), appeared=note, timeout=1)
     running = asyncio.create_task(client.run())
     async with asyncio.timeout(30):
         await appeared.get()

@@ -120,6 +120,11 @@ class Vpp:
             self.version = await _version(connection)
             if missing := differences(self._contract, connection.definitions):
                 await self._refuse(connection, missing)
+        except (ValueError, LookupError) as error:
+            await connection.close()
+            raise VppDown(
+                f"VPP at {self._path} describes its messages in a way that cannot be read: {error}"
+            ) from error
         except BaseException:
             await connection.close()
             raise

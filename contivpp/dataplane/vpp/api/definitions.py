@@ -86,7 +86,7 @@ class Definitions:
         for api in found if is_array else [found]:
             self._services.update(api.get("services", {}))
             for name, *definition in api.get("messages", []):
-                number = self._numbers.get(f"{name}_{_crc(definition)}", 0)
+                number = self._numbers.get(f"{name}_{checksum(definition)}", 0)
                 if number > 0:
                     self._known[name] = (number, definition)
                     self._names[number] = name
@@ -149,7 +149,8 @@ class _Messages(Mapping[str, Message]):
         return len(self._known)
 
 
-def _crc(definition: list[Any]) -> str:
+def checksum(definition: list[Any]) -> str:
+    """Of a message's definition in JSON, what its name in the message table ends with."""
     for item in definition:
         if isinstance(item, dict) and "crc" in item:
             return str(item["crc"]).removeprefix("0x")

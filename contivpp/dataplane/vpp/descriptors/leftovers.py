@@ -79,10 +79,8 @@ class Leftovers:
 
     def _fits(self, value: Any, item: Any) -> bool:
         kind, interfaces = kinds.kind_of(value), self._driver.interfaces
+        if not kind.identity:
+            return False
         detail = self._details.get(kind, {}).get(item.sw_if_index)
         made = kind.value(Tag(value.name, kind.memo(value, interfaces)), item, detail, interfaces)
-        return (
-            made is not None
-            and bool(kind.identity)
-            and all(getattr(made, name) == getattr(value, name) for name in kind.identity)
-        )
+        return made is not None and all(getattr(made, name) == getattr(value, name) for name in kind.identity)
