@@ -29,6 +29,8 @@ from tests.standin.state import State
 FRAME = struct.Struct(">QII")
 NUMBER = struct.Struct(">H")
 GO_ON = -165
+OWN = ("want_interface_events",)
+"""The messages of the contract that the server answers itself."""
 _HANDSHAKE = {"sockclnt_create": 15, "sockclnt_create_reply": 16}
 
 

@@ -18,7 +18,8 @@ from typing import Any
 
 from contivpp.dataplane.vpp.contract.model import Contract, joined, load, parse
 from tests.standin.faults import Faults
-from tests.standin.server import Language, Server
+from tests.standin.handlers import learn
+from tests.standin.server import OWN, Language, Server
 from tests.standin.state import State
 
 MORE = Path(__file__).with_name("more.toml")
@@ -27,14 +28,16 @@ MORE = Path(__file__).with_name("more.toml")
 
 @functools.cache
 def language(lacks: tuple[str, ...] = (), other: tuple[tuple[str, str], ...] = ()) -> Language:
-    """The messages of a stand-in.
+    """The messages of a stand-in: all of the contract that its families handle, as of a VPP without other plugins.
 
     Args:
         lacks: messages, and fields as "message.field", that it does not have.
         other: fields as "message.field", each with the type that it has instead.
     """
     whole = joined([load(), parse(MORE.read_text(encoding="utf-8"), MORE.name)])
-    exchanges, types = dict(whole.exchanges), dict(whole.types)
+    handled = {*learn(), *OWN}
+    exchanges = {name: one for name, one in whole.exchanges.items() if name in handled}
+    types = dict(whole.types)
     for name in lacks:
         message, _, field = name.partition(".")
         if not field:
