@@ -21,8 +21,7 @@ from contivpp.dataplane.vpp.api import connection as connection_module
 from contivpp.dataplane.vpp.api.client import Vpp
 from contivpp.dataplane.vpp.api.connection import WINDOW, Connection
 from contivpp.dataplane.vpp.api.errors import VppDown, VppError, VppRefused
-from contivpp.dataplane.vpp.contract.model import load
-from contivpp.dataplane.vpp.plane import VppDataplane
+from contivpp.dataplane.vpp.plane import NEEDS, VppDataplane
 from tests.standin.vpp import StandIn
 
 
@@ -307,7 +306,7 @@ async def test_a_vpp_that_dies_of_what_it_is_told_is_tried_ever_less_often(
         await client.connection.batch(loopbacks(50))
 
     died: list[float] = []
-    client = Vpp(vpp.socket, contract=load(), appeared=program, timeout=1)
+    client = Vpp(vpp.socket, contract=NEEDS, appeared=program, timeout=1)
     async with running(client.run):
         await until(lambda: len(died) == 2)
         assert "main-heap-size" not in caplog.text
@@ -328,7 +327,7 @@ async def test_a_process_that_is_killed_or_stopped_is_noticed(tmp_path: Path) ->
     async def note() -> None:
         appeared.put_nowait(None)
 
-    client = Vpp(path, contract=load(), appeared=note, timeout=0.5)
+    client = Vpp(path, contract=NEEDS, appeared=note, timeout=0.5)
     async with running(client.run):
         for number in (signal.SIGKILL, signal.SIGSTOP):
             path.unlink(missing_ok=True)
