@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors.driver import (
     NO_INTERFACE,
     Driver,
@@ -23,15 +24,8 @@ from contivpp.dataplane.vpp.values.interfaces import interface_key
 from contivpp.dataplane.vpp.values.routing import VppNeighbour, VppRoute
 from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, Outcome
 
-NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "ip_table_dump": (),
-    "ip_route_add_del_v2": ("is_add", "is_multipath", "route"),
-    "ip_route_v2_dump": ("src", "table"),
-    "fib_source_dump": (),
-    "ip_neighbor_add_del": ("is_add", "neighbor"),
-    "ip_neighbor_dump": ("sw_if_index", "af"),
-}
-"""The messages, and of each the fields, that are used here."""
+NEEDS: Final = load("routing")
+"""What is used of VPP here."""
 _TYPES: Final = {"unicast": 0, "drop": 2, "unreachable": 5}  # FIB_API_PATH_TYPE_NORMAL, _DROP, _ICMP_UNREACH
 _STATIC: Final = 1  # IP_API_NEIGHBOR_FLAG_STATIC
 _API_SOURCE: Final = "API"  # what VPP calls the source of routes that came through the API
