@@ -1,4 +1,4 @@
-"""A cluster on either data plane, for benchmarks that measure both: VPP only where VPP_PREFIX says that there is one."""
+"""A cluster on either data plane, for benchmarks that measure both; VPP where VPP_PREFIX says that there is one."""
 
 from __future__ import annotations
 

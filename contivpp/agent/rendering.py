@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
 from contivpp.agent.connectivity.linux import LinuxConnectivity
@@ -13,6 +14,8 @@ from contivpp.agent.view import OwnNode
 from contivpp.dataplane.vpp.values.arp import NeighbourLimits
 from contivpp.dataplane.vpp.values.nic import DEFAULT_VMXNET3_RING
 from contivpp.model.config import ContivConfig
+
+log = logging.getLogger(__name__)
 
 
 class Renderer(ConnectivityRenderer, Protocol):
@@ -30,12 +33,18 @@ class Renderer(ConnectivityRenderer, Protocol):
 def renderer_of(config: ContivConfig) -> Renderer:
     """How connectivity is expressed on the data plane that is configured."""
     if config.dataplane == "vpp":
+        taps = taps_of(config)
+        if taps is None:
+            log.warning(
+                "pods are attached to VPP with AF_PACKET: VPP since 25.06 can stop for ever when 16 of them have packets "
+                "at the same moment; for more than 15 pods load vhost_net, and leave useTAPInterfaces on"
+            )
         return VppConnectivity(
             main=config.main_vrf_id,
             pods=config.pod_vrf_id,
             overlay=config.has_overlay,
             mtu=config.mtu_size,
-            attachment=taps_of(config),
+            attachment=taps,
             nics=NicTuning(
                 rx_mode="" if config.interface_rx_mode == "default" else config.interface_rx_mode,
                 vmxnet3_rx_ring=config.vmxnet3_rx_ring_size or DEFAULT_VMXNET3_RING,
