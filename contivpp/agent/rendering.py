@@ -36,7 +36,7 @@ def renderer_of(config: ContivConfig) -> Renderer:
         taps = taps_of(config)
         if taps is None:
             log.warning(
-                "pods are attached to VPP with AF_PACKET: VPP since 25.06 can stop for ever when 16 of them have packets "
+                "pods are attached to VPP with AF_PACKET: VPP since 25.06 can stop for ever when 16 have packets "
                 "at the same moment; for more than 15 pods load vhost_net, and leave useTAPInterfaces on"
             )
         return VppConnectivity(
