@@ -1,0 +1,136 @@
+"""A station as seen from the tests: a process that serves and asks in some network namespace, reached by pipes."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import tempfile
+import threading
+import zipapp
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+PORT = 7000
+_GRACE = 20.0
+_SOURCE = Path(__file__).parent / "station"
+
+
+class StationError(Exception):
+    """A station ended, or could not carry out what it was told; the message says what it said."""
+
+
+@functools.cache
+def archive() -> bytes:
+    """The program, which needs nothing but Python's standard library."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "station"
+        zipapp.create_archive(_SOURCE, file, filter=lambda path: path.suffix == ".py")
+        return file.read_bytes()
+
+
+class Running:
+    """Something that a station is doing."""
+
+    def __init__(self, station: Station, number: int) -> None:
+        self._station = station
+        self._number = number
+        self.answered: Future[Any] = Future()
+
+    def stop(self, seconds: float = _GRACE) -> Any:
+        """Tells it to end, and returns what came of it."""
+        self._station.say({"id": self._number, "stop": True})
+        return self.answered.result(seconds)
+
+    def result(self, seconds: float = _GRACE) -> Any:
+        """What came of it, once it ends by itself."""
+        return self.answered.result(seconds)
+
+
+class Station:
+    """One process; `command` starts the program where it belongs, without its arguments."""
+
+    def __init__(self, name: str, command: Sequence[str], port: int = PORT) -> None:
+        self.name = name
+        self._process = subprocess.Popen(
+            [*command, name, str(port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+        self._lock = threading.Lock()
+        self._number = 0
+        self._running: dict[int, Running] = {0: Running(self, 0)}
+        self._ready = self._running[0]
+        threading.Thread(target=self._listen, name=f"station {name}", daemon=True).start()
+
+    def wait_until_ready(self, seconds: float = 30) -> None:
+        """Waits until it listens."""
+        self._ready.result(seconds)
+
+    def start(self, what: str, **arguments: Any) -> Running:
+        """Starts something that goes on for a while."""
+        with self._lock:
+            self._number += 1
+            number = self._number
+            running = self._running[number] = Running(self, number)
+        self.say({"id": number, "do": what, **arguments})
+        return running
+
+    def ask(self, what: str, *, seconds: float = _GRACE, **arguments: Any) -> Any:
+        """Has something done, and returns what came of it.
+
+        Raises:
+            StationError: it could not be done.
+            TimeoutError: it took longer than so many seconds.
+        """
+        return self.start(what, **arguments).result(seconds)
+
+    def say(self, message: dict[str, Any]) -> None:
+        """Sends a line.
+
+        Raises:
+            StationError: the station has ended.
+        """
+        assert self._process.stdin is not None
+        try:
+            with self._lock:
+                self._process.stdin.write(json.dumps(message) + "\n")
+                self._process.stdin.flush()
+        except (OSError, ValueError) as error:
+            raise StationError(f"station {self.name} has ended: {error}") from error
+
+    def close(self) -> None:
+        """Ends it."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait(_GRACE)
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except OSError:
+                    pass
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        try:
+            for line in self._process.stdout:
+                message = json.loads(line)
+                running = self._running.pop(message["id"], None)
+                if running is None:
+                    continue
+                if "problem" in message:
+                    running.answered.set_exception(StationError(f"{self.name}: {message['problem']}"))
+                else:
+                    running.answered.set_result(message["answer"])
+            said = self._process.stderr.read()[-2000:]
+        except (OSError, ValueError) as error:
+            said = str(error)
+        for running in list(self._running.values()):
+            running.answered.set_exception(StationError(f"station {self.name} has ended: {said}"))
