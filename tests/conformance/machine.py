@@ -101,7 +101,9 @@ class Machine:
             self.node.kill(signal.SIGKILL)
         if self._vpp is not None:
             self._vpp.end(signal.SIGKILL)
-        subprocess.run(["ip", "netns", "del", self.node.netns], check=False, capture_output=True)
+        for port in self._ports:  # at once; with the namespace they go when the kernel gets to it
+            _output(["ip", "-n", self._cluster.switch, "link", "del", port])
+        _output(["ip", "netns", "del", self.node.netns])
 
     def forget(self) -> None:
         """Empties its disk, as far as the agent uses it."""

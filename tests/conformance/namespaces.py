@@ -174,12 +174,14 @@ class NamespacesWorld(World):
         station.wait_until_ready()
         return endpoint
 
-    def delete_pod(self, pod: Endpoint) -> None:
+    def delete_pod(self, pod: Endpoint, *, abruptly: bool = False) -> None:
         """Ends the process, disconnects the sandbox, and deletes the record."""
-        pod.station.close()
         sandbox = self._sandboxes.pop(pod)
+        if not abruptly:
+            pod.station.close()
         code, answer = self._machines[pod.node].node.cni("DEL", sandbox)
         assert code == 0, answer
+        pod.station.close()
         self._remove(pod, sandbox)
 
     def _remove(self, pod: Endpoint, sandbox: TestPod) -> None:
@@ -279,9 +281,9 @@ class NamespacesWorld(World):
         network = next(one for one in self.networks if one.version == ipaddress.ip_address(address).version)
         nets = {"br0": network.machines, "br1": network.underlay}
         bridge = next(name for name, net in nets.items() if ipaddress.ip_address(address) in ipaddress.ip_network(net))
-        netns = self._namespace("witness")
+        netns, port = self._namespace("witness"), f"{self._cluster.prefix[-6:]}w"
         try:
-            self._cluster.plug_in(netns, "eth0", f"{self._cluster.prefix[-6:]}w", bridge)
+            self._cluster.plug_in(netns, "eth0", port, bridge)
             length = ipaddress.ip_network(nets[bridge]).prefixlen
             flags = ("nodad",) if network.version == 6 else ()
             ip("addr", "add", f"{address}/{length}", "dev", "eth0", *flags, netns=netns)
@@ -293,6 +295,7 @@ class NamespacesWorld(World):
             finally:
                 station.close()
         finally:
+            ip("link", "del", port, netns=self._cluster.switch)
             ip("netns", "del", netns)
             self._namespaces.remove(netns)
 

@@ -64,7 +64,7 @@ def test_an_address_that_is_used_again_leads_to_the_new_pod_at_once(
     assert all(one.reached for one in world.probe([Probe(one, address) for one in others]))
     held = pods["c1"].station.start("hold", address=address, port=PORT)
     time.sleep(0.2)
-    world.delete_pod(first)
+    world.delete_pod(first, abruptly=True)
     for number in range(MOST_ADDRESSES):
         pod = world.make_pod(f"next-{number}", node)
         if pod.address(version) == address:
@@ -75,7 +75,7 @@ def test_an_address_that_is_used_again_leads_to_the_new_pod_at_once(
     probes = [Probe(one, address, protocol=protocol) for one in others for protocol in PROTOCOLS]
     results = world.probe(probes, timeout=0.9)
     assert [one for one in results if wrong(one, pod)] == []
-    # The new pod knows nothing of the old one's connections, and says so.
+    # The old one said nothing when it went; the new one knows nothing of the connection, and says so.
     assert held.stop()["error"] == "reset"
 
 

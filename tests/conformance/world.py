@@ -125,8 +125,11 @@ class World(abc.ABC):
         """Runs a pod on a node, and waits until it is connected."""
 
     @abc.abstractmethod
-    def delete_pod(self, pod: Endpoint) -> None:
-        """Ends a pod as Kubernetes does; its record goes as well."""
+    def delete_pod(self, pod: Endpoint, *, abruptly: bool = False) -> None:
+        """Ends a pod as Kubernetes does; its record goes as well.
+
+        `abruptly` cuts it off before its processes end, so that its peers are told nothing.
+        """
 
     @abc.abstractmethod
     def apply(self, item: Object) -> None:
