@@ -127,7 +127,9 @@ def build(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         if _option(config, "world", "namespaces") == "playground":
             from tests.conformance.playground import PlaygroundWorld
 
-            return PlaygroundWorld(request.getfixturevalue("repository"), family)
+            if family != "ipv4":
+                pytest.exit(f"the machines of the playground have no {family} network: --family=ipv4", returncode=2)
+            return PlaygroundWorld(request.getfixturevalue("repository"), dataplane)
         if dataplane == "vpp" and prefix() is None:
             pytest.exit("there is no VPP: install one and name it in VPP_PREFIX", returncode=2)
         folder = tmp_path_factory.mktemp("world") / "cluster"

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
-from tests.conformance.plan import Networks, ROUTER, bare
+from tests.conformance.plan import ROUTER, Networks, bare
 from tests.conformance.world import Role
 from tests.integration.cluster import TestCluster, TestNode, ip
 from tests.integration.dataplane.vpp import RealVpp
@@ -140,7 +140,13 @@ class Machine:
         if self._vpp is None:
             return []
         said = []
-        for words in ("show interface", "show errors", "show ip fib table 1", "show ip6 fib table 1", "show bridge 1 detail"):
+        for words in (
+            "show interface",
+            "show errors",
+            "show ip fib table 1",
+            "show ip6 fib table 1",
+            "show bridge 1 detail",
+        ):
             try:
                 said.append(f"vpp# {words}\n{self._vpp.cli(*words.split())[:_SHOWN]}")
             except (subprocess.SubprocessError, OSError) as error:

@@ -40,7 +40,9 @@ def failures(results: Sequence[Result], targets: Sequence[Endpoint]) -> str:
     if not cells:
         return ""
     rows = list(dict.fromkeys(str(one.probe.source) for one in results))
-    columns = [name for name in dict.fromkeys([*rows, *map(str, targets)]) if any(column == name for _, column in cells)]
+    columns = [
+        name for name in dict.fromkeys([*rows, *map(str, targets)]) if any(column == name for _, column in cells)
+    ]
     shown = [[row, *(_cell(cells.get((row, column), {})) for column in columns)] for row in rows]
     shown = [row for row in shown if any(cell != "." for cell in row[1:])]
     lines = [["from \\ to", *columns], *shown]

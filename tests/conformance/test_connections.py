@@ -18,6 +18,7 @@ SHORT_SECONDS = 30
 AT_ONCE = 0.5
 
 
+@pytest.mark.representative
 @pytest.mark.parametrize("pairing", ["a1 -> a2", "a1 -> b1", "node1 -> b1", "outside -> a1"])
 def test_none_of_many_short_connections_fails(world: World, version: int, pairing: str) -> None:
     source, target = ends(world, pairing)

@@ -42,6 +42,7 @@ def test_a_node_without_links_is_missing_and_all_others_are_not(
     assert (answer["error"], answer["same"]) == ("", True), answer
 
 
+@pytest.mark.representative
 @pytest.mark.parametrize("with_state", [True, False], ids=["with its disk", "installed anew"])
 def test_a_node_that_leaves_and_returns_with_another_address_has_its_pods_reached_again(
     world: World, pods: Mapping[str, Endpoint], needs: Callable[[str], None], with_state: bool

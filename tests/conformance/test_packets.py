@@ -18,10 +18,9 @@ LARGE_FRAMES = 9000
 BULK = 20_000_000
 
 
+@pytest.mark.representative
 @pytest.mark.parametrize("pairing", PAIRINGS)
-def test_a_full_size_packet_passes_whole_and_one_byte_more_is_refused(
-    world: World, version: int, pairing: str
-) -> None:
+def test_a_full_size_packet_passes_whole_and_one_byte_more_is_refused(world: World, version: int, pairing: str) -> None:
     source, target = ends(world, pairing)
     address = target.address(version)
     mtu = path_mtu(source, address)
@@ -55,6 +54,7 @@ def test_a_packet_from_outside_that_does_not_fit_is_answered_with_what_fits(worl
     assert source.station.ask("mtu", address=address) == pod_mtu
 
 
+@pytest.mark.representative
 @pytest.mark.parametrize("how", ["want", "dont"])
 @pytest.mark.parametrize("pairing", PAIRINGS)
 def test_datagrams_of_every_size_come_back_as_they_were(world: World, version: int, pairing: str, how: str) -> None:

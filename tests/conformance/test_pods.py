@@ -19,6 +19,7 @@ ROUNDS = 4
 MOST_ADDRESSES = 30
 
 
+@pytest.mark.representative
 def test_pods_that_come_and_go_disturb_nobody(
     world: World, pods: Mapping[str, Endpoint], version: int, dice: random.Random
 ) -> None:

@@ -45,6 +45,7 @@ def check_streams(running: Mapping[str, Running], longest: float) -> None:
     assert not wrong
 
 
+@pytest.mark.representative
 @pytest.mark.parametrize("role", [role for role in ROLES if role != "forwarder"])
 def test_a_transfer_does_not_notice_that_a_daemon_dies_and_comes_back(world: World, version: int, role: Role) -> None:
     if role not in world.roles:
