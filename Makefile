@@ -14,6 +14,7 @@ INVENTORY ?= inventory/playground
 PYTEST_ARGS ?=
 DATAPLANE ?= linux
 FAMILY    ?= ipv4
+TRANSPORT ?= vxlan
 WORLD     ?= namespaces
 
 export PATH := $(BIN):$(PATH)
@@ -63,7 +64,7 @@ test-faults: $(STAMP) ## the long fault tests on the three nodes: 50 kills in 10
 .PHONY: conformance
 conformance: $(STAMP) ## connectivity of a data plane, whole; DATAPLANE=linux|vpp FAMILY=ipv4|ipv6|dual WORLD=namespaces|playground
 	pytest tests/conformance -m "not unit" \
-	    --world=$(WORLD) --dataplane=$(DATAPLANE) --family=$(FAMILY) $(PYTEST_ARGS)
+	    --world=$(WORLD) --dataplane=$(DATAPLANE) --family=$(FAMILY) --transport=$(TRANSPORT) $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: $(STAMP) ## benchmarks, one JSON object per line; ONLY=cni_add runs one of them

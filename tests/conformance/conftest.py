@@ -14,12 +14,11 @@ from typing import Any
 import pytest
 
 from tests.conformance.namespaces import NamespacesWorld
+from tests.conformance.places import PODS
 from tests.conformance.world import Endpoint, World
 from tests.integration.dataplane.vpp import prefix
 
 FOLDER = Path(__file__).parent
-PODS = {"a1": 0, "a2": 0, "b1": 1, "b2": 1, "c1": 2, "c2": 2}
-"""Two pods on every node, by the node's place in `World.nodes`."""
 VERSIONS = {"ipv4": (4,), "ipv6": (6,), "dual": (4, 6)}
 MOST_FAILURES = 2
 FAILED = pytest.StashKey[bool]()
@@ -31,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--world", choices=("namespaces", "playground"), default="namespaces")
     group.addoption("--dataplane", choices=("linux", "vpp"), default="linux")
     group.addoption("--family", choices=tuple(VERSIONS), default="ipv4")
+    group.addoption("--transport", choices=("vxlan", "nooverlay"), default="vxlan")
     group.addoption("--seed", type=int, default=None, help="of everything random; printed, and different every time")
 
 
@@ -62,7 +62,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     """What runs."""
-    chosen = {name: _option(config, name, "") for name in ("world", "dataplane", "family")}
+    chosen = {name: _option(config, name, "") for name in ("world", "dataplane", "family", "transport")}
     return "conformance: " + ", ".join(f"{name} {value}" for name, value in chosen.items())
 
 
@@ -122,6 +122,7 @@ def build(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """How to make a world; arguments are those of `NamespacesWorld`."""
     config = request.config
     dataplane, family = _option(config, "dataplane", "linux"), _option(config, "family", "ipv4")
+    transport = _option(config, "transport", "vxlan")
 
     def made(**options: Any) -> World:
         if _option(config, "world", "namespaces") == "playground":
@@ -133,7 +134,7 @@ def build(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         if dataplane == "vpp" and prefix() is None:
             pytest.exit("there is no VPP: install one and name it in VPP_PREFIX", returncode=2)
         folder = tmp_path_factory.mktemp("world") / "cluster"
-        return NamespacesWorld(folder, dataplane, family, **options)
+        return NamespacesWorld(folder, dataplane, family, transport=transport, **options)
 
     return made
 

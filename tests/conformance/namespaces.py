@@ -42,13 +42,16 @@ class NamespacesWorld(World):
         dataplane: name of the data plane that the agents are told to use.
         family: which IP families the cluster has.
         mtu: of the links between the nodes in bytes.
+        transport: how packets get to another node's pods: vxlan, nooverlay.
     """
 
     name = "namespaces"
     nodes = tuple(f"node{number}" for number in range(1, NODES + 1))
     lacks: Mapping[str, str] = {}
 
-    def __init__(self, folder: Path, dataplane: str, family: Family, *, mtu: int = 1500) -> None:
+    def __init__(
+        self, folder: Path, dataplane: str, family: Family, *, mtu: int = 1500, transport: str = "vxlan"
+    ) -> None:
         super().__init__()
         folder.mkdir(parents=True)
         self.networks: tuple[Networks, ...] = FAMILIES[family]
@@ -56,6 +59,7 @@ class NamespacesWorld(World):
         self.dataplane = dataplane
         self.roles = frozenset[Role](("agent", "store", "forwarder") if dataplane == "vpp" else ("agent", "store"))
         self._mtu = mtu
+        self._transport = transport
         self._etcd = Etcd(folder / "etcd")
         self._program = folder / "station"
         self._program.write_bytes(archive())
@@ -134,7 +138,7 @@ class NamespacesWorld(World):
 
     def _configure(self) -> None:
         nics = self._numbers if self.dataplane == "vpp" else {}
-        self._cluster.contiv_conf = contiv_conf(self.dataplane, self.networks, nics)
+        self._cluster.contiv_conf = contiv_conf(self.dataplane, self.networks, nics, self._transport)
 
     def _switch_on(self, node: str, host: int) -> None:
         number = self.nodes.index(node) + 1

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from tests.conformance.world import Endpoint, World
 
+PODS = {"a1": 0, "a2": 0, "b1": 1, "b2": 1, "c1": 2, "c2": 2}
+"""The pods that are always there, two on every node, by the node's place in `World.nodes`."""
+
 PAIRINGS = (
     "a1 -> a2",
     "a1 -> b1",

@@ -77,7 +77,7 @@ IPV6 = Networks(
 FAMILIES: Mapping[Family, tuple[Networks, ...]] = {"ipv4": (IPV4,), "ipv6": (IPV6,), "dual": (IPV4, IPV6)}
 
 
-def contiv_conf(dataplane: str, families: Sequence[Networks], nics: Mapping[str, int]) -> str:
+def contiv_conf(dataplane: str, families: Sequence[Networks], nics: Mapping[str, int], transport: str = "vxlan") -> str:
     """The agents' file.
 
     Pods leave the cluster under their own addresses: the router knows ways back to them.
@@ -86,6 +86,7 @@ def contiv_conf(dataplane: str, families: Sequence[Networks], nics: Mapping[str,
         dataplane: its name.
         families: one or two.
         nics: what number each node has in the network of the data plane's NICs; empty without such.
+        transport: how packets get to another node's pods.
     """
     main = families[0]
     ipam: dict[str, object] = {
@@ -100,6 +101,7 @@ def contiv_conf(dataplane: str, families: Sequence[Networks], nics: Mapping[str,
         ipam["podSubnetOneNodePrefixLenIPv6"] = other.pods_of_node
         ipam["vppHostSubnetOneNodePrefixLenIPv6"] = other.host_links_of_node
     config: dict[str, object] = {"dataplane": dataplane, "natExternalTraffic": False, "ipamConfig": ipam}
+    config["nodeToNodeTransport"] = transport
     if nics:
         gateway = ",".join(str(ipaddress.ip_interface(one.nic(ROUTER)).ip) for one in families)
         config["nodeConfig"] = [

@@ -232,7 +232,7 @@ class PlaygroundWorld(World):
         ports = ", ".join(f'"{prefix}{node}"' for prefix in ("vb-", "vu-"))
         rules = "\n".join(f"{way} {{ {ports} }} drop" for way in ("iifname", "oifname"))
         self._nft(
-            f"table bridge contiv_conformance {{ chain cut {{ type filter hook forward priority 0;\n{rules}\n}} }}"
+            f"table bridge contiv_conformance {{ chain cut {{ type filter hook forward priority 0;\n{rules}\n}}\n}}\n"
         )
 
     def join(self, node: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from tests.conformance.conftest import PODS
+from tests.conformance.places import PODS
 from tests.conformance.table import all_pairs, check_all_pairs, wrong
 from tests.conformance.world import PORT, PROTOCOLS, Endpoint, World
 
