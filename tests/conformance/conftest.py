@@ -160,11 +160,11 @@ def keeper(request: pytest.FixtureRequest, kept: Keeper) -> Iterator[Keeper]:
 
 
 @pytest.fixture
-def world(keeper: Keeper) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, keeper: Keeper) -> Iterator[World]:
     """The cluster, whole; what a case adds to it is taken away after it."""
     world = keeper.get()
     yield world
-    if keeper.world is world:
+    if not request.node.stash.get(FAILED, False):
         world.clear(keep=[pod for pod in world.pods if pod.name in PODS])
 
 

@@ -14,7 +14,7 @@ import ipaddress
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from tests.integration.conftest import Etcd
 NODES = 3
 _MOVED = 40
 """What is added to a node's number when it comes back under another address."""
+_STRANGER = 177
 _BRIDGES = ("br0", "br1")
 
 
@@ -304,10 +305,10 @@ class NamespacesWorld(World):
             self._namespaces.remove(netns)
 
     @contextlib.contextmanager
-    def wire(self, cookie: str) -> Iterator[dict[str, Any]]:
+    def wire(self, cookie: str = "", *, who_has: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
         """Looks at the ports of the bridges."""
         assert self._switch is not None
-        with watching(self._switch, cookie=cookie, skip=list(_BRIDGES)) as found:
+        with watching(self._switch, cookie=cookie, who_has=list(who_has), skip=list(_BRIDGES)) as found:
             yield found
 
     def unused_addresses(self, version: int) -> Mapping[str, str]:
@@ -329,3 +330,7 @@ class NamespacesWorld(World):
             "a free address of a host link": str(links[link + 9]),
             "a host link of no node": str(links[200 * link + 2]),
         }
+
+    def unused_neighbour(self, version: int) -> str:
+        """One that is far from those of nodes and router."""
+        return bare(next(one for one in self.networks if one.version == version).machine(_STRANGER))

@@ -78,8 +78,7 @@ def test_a_witness_sees_what_is_sent_to_an_address(world: World, needs: Callable
     needs("witness")
     host = world.hosts[world.nodes[0]]
     for version in world.families:
-        network, _, _ = host.address(version).rpartition("." if version == 4 else ":")
-        stranger = f"{network}{'.77' if version == 4 else ':77'}"
+        stranger = world.unused_neighbour(version)
         with world.witness(stranger) as seen:
             assert host.station.ask("ping", address=stranger)["answer"] == "reply"
         assert seen["frames"] >= 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -94,3 +94,20 @@ def test_packets_for_nobody_end_at_once(world: World, pods: Mapping[str, Endpoin
             if answer["answer"] in ("reply", "exceeded") or seen["frames"] > 3:
                 found.append(f"{source} -> {what} ({address}): {answer}, {seen['frames']} frames between nodes")
     assert not found
+
+
+def test_nobody_asks_the_other_nodes_who_has_a_pods_address(
+    world: World, pods: Mapping[str, Endpoint], version: int, needs: Callable[[str], None]
+) -> None:
+    needs("wire")
+    free = world.unused_addresses(version)
+    addresses = [*(pod.address(version) for pod in pods.values()), *free.values()]
+    with world.wire(who_has=addresses) as seen:
+        check_all_pairs(world, version, ("ICMP",))
+        world.probe([Probe(pods["a1"], address, protocol="ICMP") for address in free.values()], timeout=0.5)
+    assert seen["frames"] == 0, seen
+    # The instrument itself: whoever is on the nodes' own network has to be asked for.
+    stranger = world.unused_neighbour(version)
+    with world.wire(who_has=[stranger]) as seen:
+        world.hosts[world.nodes[0]].station.ask("ping", address=stranger, timeout=0.5)
+    assert seen["frames"] > 0

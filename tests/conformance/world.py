@@ -186,13 +186,19 @@ class World(abc.ABC):
         """Has somebody else take an address on the nodes' network, and counts the packets that come for it."""
         raise LacksError(self, "witness", address)
 
-    def wire(self, cookie: str) -> contextlib.AbstractContextManager[dict[str, Any]]:
-        """Counts the frames between nodes that carry a cookie, tunnelled or not."""
-        raise LacksError(self, "wire", cookie)
+    def wire(
+        self, cookie: str = "", *, who_has: Sequence[str] = ()
+    ) -> contextlib.AbstractContextManager[dict[str, Any]]:
+        """Counts the frames between nodes that carry a cookie, or that ask for a MAC, tunnelled or not."""
+        raise LacksError(self, "wire", cookie or who_has)
 
     def unused_addresses(self, version: int) -> Mapping[str, str]:
         """Addresses of pods that do not exist, by what they are."""
         raise LacksError(self, "unused_addresses", version)
+
+    def unused_neighbour(self, version: int) -> str:
+        """An address on the nodes' own network that nobody has."""
+        raise LacksError(self, "unused_neighbour", version)
 
     # ---- what all have in common
 

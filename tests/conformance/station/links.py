@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import re
 import socket
 from typing import Any
 
@@ -16,6 +17,11 @@ _ETHERNET = 14
 _IPV4, _IPV6 = 0x0800, 0x86DD
 _LARGEST = 65536
 _NEIGHBOURS = range(133, 138)
+_QUESTIONS = (
+    re.compile(rb"\x08\x06\x00\x01\x08\x00\x06\x04\x00\x01.{16}(.{4})", re.DOTALL),
+    re.compile(rb"\x87\x00..\x00{4}(.{16})", re.DOTALL),
+)
+"""A request of ARP, and a neighbour solicitation; the group is the address that is asked for."""
 
 
 async def mtu(*, address: str, stop: asyncio.Event) -> int:
@@ -39,13 +45,16 @@ async def owns(*, addresses: list[str], stop: asyncio.Event) -> list[bool]:
     return [here(address) for address in addresses]
 
 
-async def watch(*, stop: asyncio.Event, cookie: str = "", to: str = "", skip: list[str]) -> dict[str, Any]:
+async def watch(
+    *, stop: asyncio.Event, skip: list[str], cookie: str = "", to: str = "", who_has: list[str] | None = None
+) -> dict[str, Any]:
     """Counts frames that come in until it is stopped.
 
     Args:
         stop: ends it.
         cookie: text that a frame carries, wherever it is in it.
         to: address that an IP packet is for; ICMPv6 for neighbours does not count.
+        who_has: addresses that ARP or ICMPv6 asks the MAC of, in a tunnel or not.
         skip: links that are not looked at.
 
     Returns:
@@ -53,6 +62,7 @@ async def watch(*, stop: asyncio.Event, cookie: str = "", to: str = "", skip: li
     """
     found: dict[str, Any] = {"frames": 0, "first": ""}
     wanted = ipaddress.ip_address(to).packed if to else b""
+    asked = {ipaddress.ip_address(address).packed for address in who_has or ()}
 
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ALL)) as wire:
         wire.setblocking(False)
@@ -64,7 +74,11 @@ async def watch(*, stop: asyncio.Event, cookie: str = "", to: str = "", skip: li
                     frame, (link, _, kind, *_) = wire.recvfrom(_LARGEST)
                     if kind == _OUTGOING or link in skip:
                         continue
-                    if (cookie and cookie.encode() in frame) or (wanted and _is_for(frame, wanted)):
+                    if (
+                        (cookie and cookie.encode() in frame)
+                        or (wanted and _is_for(frame, wanted))
+                        or (asked and _asks_for(frame, asked))
+                    ):
                         found["frames"] += 1
                         found["first"] = found["first"] or frame[:80].hex()
 
@@ -74,6 +88,10 @@ async def watch(*, stop: asyncio.Event, cookie: str = "", to: str = "", skip: li
         look()
         loop.remove_reader(wire)
     return found
+
+
+def _asks_for(frame: bytes, addresses: set[bytes]) -> bool:
+    return any(found[1] in addresses for question in _QUESTIONS for found in question.finditer(frame))
 
 
 def _is_for(frame: bytes, address: bytes) -> bool:
