@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import itertools
 import json
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from tests.integration.conftest import Etcd
 NODES = 3
 _MOVED = 40
 """What is added to a node's number when it comes back under another address."""
-_STRANGER = 177
+_STRANGERS = 150
 _BRIDGES = ("br0", "br1")
 
 
@@ -71,6 +72,7 @@ class NamespacesWorld(World):
         self._numbers = {node: number for number, node in enumerate(self.nodes, 1)}
         self._sandboxes: dict[Endpoint, TestPod] = {}
         self._namespaces: list[str] = []
+        self._strangers = itertools.count(_STRANGERS)
         self._outside: Endpoint | None = None
         self._switch: Station | None = None
 
@@ -332,5 +334,5 @@ class NamespacesWorld(World):
         }
 
     def unused_neighbour(self, version: int) -> str:
-        """One that is far from those of nodes and router."""
-        return bare(next(one for one in self.networks if one.version == version).machine(_STRANGER))
+        """Another one every time, so that no kernel remembers it."""
+        return bare(next(one for one in self.networks if one.version == version).machine(next(self._strangers)))

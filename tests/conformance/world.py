@@ -197,7 +197,7 @@ class World(abc.ABC):
         raise LacksError(self, "unused_addresses", version)
 
     def unused_neighbour(self, version: int) -> str:
-        """An address on the nodes' own network that nobody has."""
+        """An address on the nodes' own network that nobody has, and that nobody was asked for yet."""
         raise LacksError(self, "unused_neighbour", version)
 
     # ---- what all have in common
