@@ -39,6 +39,25 @@ class Running:
         self._station = station
         self._number = number
         self.answered: Future[Any] = Future()
+        self.begun: Future[None] = Future()
+
+    def begin(self, seconds: float = _GRACE) -> Running:
+        """Waits until it has the connection that it goes on with, and returns itself.
+
+        Raises:
+            StationError: it ended instead; the message says what came of it.
+        """
+        self.begun.result(seconds)
+        return self
+
+    def end(self, answer: Any = None, error: Exception | None = None) -> None:
+        """Notes what came of it."""
+        if not self.begun.done():
+            self.begun.set_exception(error or StationError(f"ended before it had begun: {answer}"))
+        if error is not None:
+            self.answered.set_exception(error)
+        else:
+            self.answered.set_result(answer)
 
     def stop(self, seconds: float = _GRACE) -> Any:
         """Tells it to end, and returns what came of it."""
@@ -121,15 +140,16 @@ class Station:
         try:
             for line in self._process.stdout:
                 message = json.loads(line)
-                running = self._running.pop(message["id"], None)
-                if running is None:
+                if message.get("begun"):
+                    self._running[message["id"]].begun.set_result(None)
                     continue
+                running = self._running.pop(message["id"])
                 if "problem" in message:
-                    running.answered.set_exception(StationError(f"{self.name}: {message['problem']}"))
+                    running.end(error=StationError(f"{self.name}: {message['problem']}"))
                 else:
-                    running.answered.set_result(message["answer"])
+                    running.end(message["answer"])
             said = self._process.stderr.read()[-2000:]
         except (OSError, ValueError) as error:
             said = str(error)
         for running in list(self._running.values()):
-            running.answered.set_exception(StationError(f"station {self.name} has ended: {said}"))
+            running.end(error=StationError(f"station {self.name} has ended: {said}"))

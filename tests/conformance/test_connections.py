@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Mapping
 
 import pytest
 
 from tests.conformance.places import PAIRINGS, ends
-from tests.conformance.world import PORT, Endpoint, World
+from tests.conformance.world import PORT, Endpoint, Probe, World
 
 pytestmark = [pytest.mark.timeout(180)]
 
@@ -70,8 +69,9 @@ def test_a_connection_to_a_pod_that_is_gone_does_not_open(
 ) -> None:
     gone = world.make_pod("gone", world.nodes[1])
     address = gone.address(version)
-    held = pods["a1"].station.start("hold", address=address, port=PORT)
-    time.sleep(0.2)
+    [first] = world.probe([Probe(pods["a1"], address)], timeout=0.9)
+    assert first.reached, first
+    held = pods["a1"].station.start("hold", address=address, port=PORT).begin()
     world.delete_pod(gone)
     assert held.stop()["error"] in ("closed", "reset", "timeout", "unreachable")
     found = pods["a1"].station.ask("probes", questions=[[address, PORT, "TCP"]], timeout=1)

@@ -19,8 +19,7 @@ def test_a_node_without_links_is_missing_and_all_others_are_not(
 ) -> None:
     gone = world.nodes[1]
     undisturbed = pods["a1"].station.start("pulse", address=pods["c1"].address(version), port=PORT, every=0.02)
-    held = pods["a1"].station.start("stream", address=pods["b1"].address(version), port=PORT, rate=200_000)
-    time.sleep(0.3)
+    held = pods["a1"].station.start("stream", address=pods["b1"].address(version), port=PORT, rate=200_000).begin()
     world.cut_off(gone)
     try:
         asked = all_pairs(world, version, ("UDP",))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -28,6 +27,8 @@ def test_pods_that_come_and_go_disturb_nobody(
         pods[one].station.start("pulse", address=pods[other].address(version), port=PORT, every=EVERY)
         for one, other in pairs
     ]
+    # What a flow through no network is held up, the machine was busy with other things.
+    reference = pods["a1"].station.start("pulse", address="127.0.0.1", port=PORT, every=EVERY)
     stream = pods["c2"].station.start("stream", address=pods["a2"].address(version), port=PORT, rate=1_000_000)
     alive: list[Endpoint] = []
     for number in range(ROUNDS):
@@ -38,9 +39,10 @@ def test_pods_that_come_and_go_disturb_nobody(
     check_all_pairs(world, version, PROTOCOLS)
     found = [pulse.stop() for pulse in pulses]
     carried = stream.stop(60)
+    longest = SILENCE + reference.stop()["silence"]
     assert [(one["answered"], one["errors"]) for one in found] == [(one["sent"], {}) for one in found]
-    assert [one for one in found if one["silence"] > SILENCE or one["sent"] < 100] == []
-    assert (carried["error"], carried["same"], carried["gap"] < SILENCE) == ("", True, True), carried
+    assert [one for one in found if one["silence"] > longest or one["sent"] < 100] == []
+    assert (carried["error"], carried["same"], carried["gap"] < longest) == ("", True, True), carried
 
 
 def test_a_new_pod_is_reached_from_everywhere_at_once(world: World, version: int) -> None:
@@ -63,8 +65,7 @@ def test_an_address_that_is_used_again_leads_to_the_new_pod_at_once(
     address = first.address(version)
     # Everybody has talked to the first one, so that whoever remembers something remembers it now.
     assert all(one.reached for one in world.probe([Probe(one, address) for one in others]))
-    held = pods["c1"].station.start("hold", address=address, port=PORT)
-    time.sleep(0.2)
+    held = pods["c1"].station.start("hold", address=address, port=PORT).begin()
     world.delete_pod(first, abruptly=True)
     for number in range(MOST_ADDRESSES):
         pod = world.make_pod(f"next-{number}", node)

@@ -3,7 +3,7 @@
 It runs from an archive under the standard library alone: `station NAME PORT`. Commands come as JSON lines on the
 standard input, `{"id": 1, "do": "probes", ...}`, and are answered in the order in which they end: `{"id": 1, "answer":
 ...}`, or `"problem"` in place of the answer for one that could not be carried out. `{"id": 1, "stop": true}` asks a
-command that goes on to end. The first line out says that the servers listen; the end of the input ends everything.
+command that goes on to end, and `{"id": 1, "begun": true}` says that one has what it goes on with. The first line out says that the servers listen; the end of the input ends everything.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "be-reset": streams.be_reset,
     "hold": streams.hold,
 }
+LASTING = ("stream", "hold")
 
 
 class Station:
@@ -76,6 +77,8 @@ class Station:
             elif what == "endings":
                 answer = self.servers.endings()
             else:
+                if what in LASTING:
+                    message["begun"] = lambda: say({"id": number, "begun": True})
                 answer = await COMMANDS[what](stop=stop, **message)
             say({"id": number, "answer": answer})
         except Exception:  # the one who asked shall know, whatever it is

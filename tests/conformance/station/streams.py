@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 from sockets import family_of, in_words
@@ -36,7 +37,13 @@ async def _open(
 
 
 async def stream(
-    *, address: str, port: int, stop: asyncio.Event, rate: int = 4_000_000, patience: float = 30.0
+    *,
+    address: str,
+    port: int,
+    stop: asyncio.Event,
+    begun: Callable[[], None],
+    rate: int = 4_000_000,
+    patience: float = 30.0,
 ) -> dict[str, Any]:
     """Sends random bytes at a rate and has them echoed until it is stopped; both directions carry all of them.
 
@@ -44,6 +51,7 @@ async def stream(
         address: the other station.
         port: of it.
         stop: ends the sending; what is under way still comes back.
+        begun: is called when the first bytes have come back.
         rate: bytes a second.
         patience: seconds without progress after which it fails.
 
@@ -71,6 +79,8 @@ async def stream(
     async def receive() -> None:
         nonlocal size_back, gap, last
         while data := await asyncio.wait_for(reader.read(_LARGEST), patience):
+            if not size_back:
+                begun()
             came.update(data)
             size_back += len(data)
             now = time.monotonic()
@@ -158,7 +168,7 @@ async def be_reset(*, address: str, port: int, stop: asyncio.Event) -> dict[str,
     return {"error": error, "seconds": time.monotonic() - start}
 
 
-async def hold(*, address: str, port: int, stop: asyncio.Event) -> dict[str, Any]:
+async def hold(*, address: str, port: int, stop: asyncio.Event, begun: Callable[[], None]) -> dict[str, Any]:
     """Opens a connection, exchanges a few bytes, is silent until it is stopped, and exchanges bytes again.
 
     Returns:
@@ -169,6 +179,7 @@ async def hold(*, address: str, port: int, stop: asyncio.Event) -> dict[str, Any
     try:
         for word in (b"before", b"after"):
             if word == b"after":
+                begun()
                 await stop.wait()
                 start = time.monotonic()
             writer.write(word)
