@@ -36,6 +36,7 @@ from contivpp.agent.rendering import renderer_of, services_of
 from contivpp.agent.rest import NodeApi
 from contivpp.agent.rest_controller import ControllerApi
 from contivpp.agent.rest_scheduler import SchedulerApi
+from contivpp.agent.rest_services import ServicesApi
 from contivpp.agent.services.feature import ServicesFeature
 from contivpp.agent.services.renderer import ServicesRenderer
 from contivpp.agent.settings import Settings
@@ -155,6 +156,7 @@ async def _run(
         *_routes(controller, plane),
         *ControllerApi(controller, read_again=follower.read_again).routes(),
         *ExternalApi(reporter).routes(),
+        *ServicesApi(controller, refusals).routes(),
     ]
     roots = {
         "cni": cni.run(),
