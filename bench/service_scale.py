@@ -1,11 +1,11 @@
 """What 100, 1,000 and 10,000 services with 10 endpoints each cost a node of the Linux data plane.
 
-`first` is the first programming: the event that found the node with its address and all services; `ready` also has the start of the
-agent and the reading of etcd. `nft` is the limit to compare with: the same table, loaded into an empty namespace by one
-`nft -f`. `change` is one endpoint of one service replaced by another: from sending the write to etcd until the event is
-handled and its transaction committed; changes come one at a time. `restart` is an agent that finds everything in place.
-`connect` is a TCP connection of a pod to a pod of the same node, `direct` without a service and `service` through one.
-Memory is the agent's resident set.
+`first` is the first programming: the event that found the node with its address and all services; `ready` also has the
+start of the agent and the reading of etcd. `nft` is the limit to compare with: the same table, loaded into an empty
+namespace by one `nft -f`. `change` is one endpoint of one service replaced by another: from sending the write to etcd
+until the event is handled and its transaction committed; changes come one at a time. `restart` is an agent that finds
+everything in place. `connect` is a TCP connection of a pod to a pod of the same node, `direct` without a service and
+`service` through one. Memory is the agent's resident set.
 """
 
 from __future__ import annotations

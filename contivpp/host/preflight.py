@@ -174,6 +174,22 @@ def other_networks(folder: str = "/etc/cni/net.d") -> list[str]:
     ]
 
 
+def other_services(proc: str = "/proc") -> list[str]:
+    """A problem when kube-proxy runs: services would be translated twice, and by two opinions of what they are."""
+    for process in sorted(filter(str.isdigit, os.listdir(proc)), key=int):
+        try:
+            with open(os.path.join(proc, process, "comm"), encoding="utf-8") as file:
+                name = file.read().strip()
+        except OSError:
+            continue
+        if name == "kube-proxy":
+            return [
+                "kube-proxy runs (process %s) and is not needed: delete its DaemonSet, and run kube-proxy --cleanup"
+                % process
+            ]
+    return []
+
+
 def dataplane(wanted: str, path: str = "/etc/contiv/contiv.conf") -> list[str]:
     """A problem when the host has another data plane: what that one made would stay where it is.
 
