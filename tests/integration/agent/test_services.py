@@ -76,8 +76,8 @@ async def write(cluster: TestCluster, *records: Any) -> None:
 
 
 def service(name: str, address: str, **more: Any) -> Service:
-    port = more.pop("port", (ServicePort(protocol="TCP", port=80),))
-    return Service(name=name, namespace="default", cluster_ip=address, service_type="ClusterIP", port=port, **more)
+    given: dict[str, Any] = {"service_type": "ClusterIP", "port": (ServicePort(protocol="TCP", port=80),)}
+    return Service(name=name, namespace="default", cluster_ip=address, **(given | more))
 
 
 def endpoints(name: str, *addresses: str) -> Endpoints:
@@ -132,6 +132,33 @@ async def test_services_and_what_is_refused_are_told(cluster: TestCluster) -> No
     assert len(one.get("contiv/v1/services?service=default/web")) == 1
     await write(cluster, service("wrong", "10.96.0.2"))
     eventually(lambda: one.get("contiv/v1/refusals") == [])
+
+
+async def test_the_health_port_says_whether_the_node_has_endpoints(cluster: TestCluster) -> None:
+    [one] = await cluster.up(1)
+
+    def asked() -> tuple[str, str]:
+        url = f"http://{one.address}:32000/healthz"
+        command = ["ip", "netns", "exec", cluster.switch, "curl", "-s", "-m", "2", "-w", "\n%{http_code}", url]
+        body, _, code = subprocess.run(command, check=False, capture_output=True, text=True).stdout.rpartition("\n")
+        return code, body
+
+    local = {"service_type": "LoadBalancer", "external_traffic_policy": "Local", "health_check_node_port": 32000}
+    await write(cluster, service("web", "10.96.0.1", **local), endpoints("web", BEYOND))
+    eventually(lambda: asked()[0] == "503")
+    here = EndpointSubset(
+        addresses=(EndpointAddress(ip="10.1.1.9", node_name=one.name),),
+        ports=(EndpointPort(port=PORT, protocol="TCP"),),
+    )
+    await write(cluster, Endpoints(name="web", namespace="default", endpoint_subsets=(here,)))
+    eventually(lambda: asked()[0] == "200")
+    assert json.loads(asked()[1])["localEndpoints"] == 1
+    assert one.kill(signal.SIGKILL)
+    one.start()
+    one.wait_until_ready()
+    eventually(lambda: asked()[0] == "200")
+    await write(cluster, service("web", "10.96.0.1"))
+    eventually(lambda: asked()[0] == "000")
 
 
 async def test_reset_takes_the_table_away_and_no_other(cluster: TestCluster) -> None:
