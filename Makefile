@@ -11,7 +11,7 @@ VENV      := .venv
 BIN       := $(CURDIR)/$(VENV)/bin
 STAMP     := $(VENV)/.installed
 INVENTORY ?= inventory/playground
-# What forwards packets in `make cluster`: linux, or vpp, which is installed where VPP_PREFIX says.
+# What forwards packets in `make cluster` and `make conformance`: linux, or vpp, installed where VPP_PREFIX says.
 DATAPLANE ?= linux
 VPP_PREFIX ?=
 PYTEST_ARGS ?=
@@ -74,6 +74,11 @@ test-vpp: DATAPLANE = vpp
 test-vpp: dataplane $(STAMP) ## what needs a real VPP: alone, and on three nodes of its own; VPP_PREFIX says where it is
 	pytest -m 'vpp and not e2e' $(PYTEST_ARGS)
 	pytest -m 'vpp and e2e' $(PYTEST_ARGS)
+
+.PHONY: conformance
+conformance: $(STAMP) ## connectivity of a data plane, whole; DATAPLANE=linux|vpp FAMILY=ipv4|ipv6|dual WORLD=namespaces|playground
+	pytest tests/conformance -m "not unit" \
+	    --world=$(WORLD) --dataplane=$(DATAPLANE) --family=$(FAMILY) --transport=$(TRANSPORT) $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: $(STAMP) ## benchmarks, one JSON object per line; ONLY=cni_add runs one of them
