@@ -64,11 +64,6 @@ test: $(STAMP) ## everything: unit, integration, and the end-to-end test on thre
 test-faults: $(STAMP) ## the long fault tests on the three nodes: 50 kills in 100 pod additions, a minute without etcd
 	pytest -m slow_e2e $(PYTEST_ARGS)
 
-.PHONY: conformance
-conformance: $(STAMP) ## connectivity of a data plane, whole; DATAPLANE=linux|vpp FAMILY=ipv4|ipv6|dual WORLD=namespaces|playground
-	pytest tests/conformance -m "not unit" \
-	    --world=$(WORLD) --dataplane=$(DATAPLANE) --family=$(FAMILY) --transport=$(TRANSPORT) $(PYTEST_ARGS)
-
 .PHONY: test-vpp
 test-vpp: DATAPLANE = vpp
 test-vpp: dataplane $(STAMP) ## what needs a real VPP: alone, and on three nodes of its own; VPP_PREFIX says where it is
