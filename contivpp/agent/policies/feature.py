@@ -1,0 +1,99 @@
+"""Network policies of this node's pods.
+
+Units: a local pod with its tables, a peer set that tables of several pods share, and one member of such a set: a
+pod that comes up somewhere, or has another label, is one value in every set that it enters or leaves, however
+large the set is. What there is, is in `View.policies`.
+
+A pod is never reachable before its policies are in place: what a pod's tables render to is part of the transaction
+that connects it, which is taken back as a whole when any of it fails, and comes first in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from contivpp.agent.changes import Change, LocalPodChange, PolicyChange, WorldChange
+from contivpp.model.keys import PodID
+from contivpp.policies.model import Member, PeerSet
+
+if TYPE_CHECKING:
+    from contivpp.agent.policies.renderer import PolicyRenderer
+    from contivpp.agent.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class BaseUnit:
+    """What is needed once."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodPoliciesUnit:
+    """One pod of this node."""
+
+    pod: PodID
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSetUnit:
+    """A set of peers."""
+
+    peers: PeerSet
+
+
+@dataclass(frozen=True, slots=True)
+class MemberUnit:
+    """One member of a set of peers."""
+
+    peers: PeerSet
+    member: Member
+
+
+Unit = BaseUnit | PodPoliciesUnit | PeerSetUnit | MemberUnit
+
+
+class PoliciesFeature:
+    """Who may talk to the pods of this node, and to whom they may."""
+
+    name: ClassVar[str] = "policies"
+
+    def __init__(self, renderer: PolicyRenderer) -> None:
+        """Takes the data plane's way to enforce it."""
+        self._renderer = renderer
+
+    def units(self, view: View) -> Iterable[Unit]:
+        """The base, the local pods, the sets that their tables use, and all members of those."""
+        yield BaseUnit()
+        yield from map(PodPoliciesUnit, view.pods)
+        for peers in view.policies.sets:
+            yield PeerSetUnit(peers)
+            yield from (MemberUnit(peers, member) for member in view.policies.sets.members(peers))
+
+    def affected(self, change: Change, view: View) -> Iterable[Unit]:
+        """What the index of policies says, and a pod that has another address or interface."""
+        match change:
+            case LocalPodChange(pod=pod):
+                yield PodPoliciesUnit(pod)
+            case PolicyChange(moved=moved):
+                for text in moved.pods:
+                    namespace, _, name = text.partition("/")
+                    yield PodPoliciesUnit(PodID(name=name, namespace=namespace))
+                yield from map(PeerSetUnit, moved.sets)
+                yield from (MemberUnit(peers, member) for peers, member in moved.members)
+            case WorldChange():
+                yield from self.units(view)
+
+    def render(self, unit: Unit, view: View) -> Mapping[str, Any]:
+        """Nothing for a pod that is gone, a set that nobody uses, and who is no member."""
+        plan, sets = view.plan, view.policies.sets
+        match unit:
+            case BaseUnit():
+                return self._renderer.base(plan)
+            case PodPoliciesUnit(pod=pod_id):
+                pod = view.pods.get(pod_id)
+                return {} if pod is None else self._renderer.pod(pod, view.policies.tables(str(pod_id)), plan)
+            case PeerSetUnit(peers=peers):
+                return self._renderer.peer_set(peers, plan) if peers in sets else {}
+            case MemberUnit(peers=peers, member=member):
+                return self._renderer.member(peers, member, plan) if member in sets.members(peers) else {}
