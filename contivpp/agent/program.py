@@ -32,6 +32,9 @@ from contivpp.agent.identity import NodeIdentity
 from contivpp.agent.node_config import NodeConfigSource
 from contivpp.agent.pods.network import ControlledPodNetwork
 from contivpp.agent.pods.registry import PodRegistry
+from contivpp.agent.policies.feature import PoliciesFeature
+from contivpp.agent.policies.linux import LinuxPolicies
+from contivpp.agent.policies.renderer import PolicyRenderer
 from contivpp.agent.recorder import Recorder
 from contivpp.agent.rest import NodeApi
 from contivpp.agent.rest_controller import ControllerApi
@@ -71,9 +74,15 @@ def renderer_of(config: ContivConfig) -> Renderer:
     return LinuxConnectivity(overlay=config.has_overlay, mtu=config.mtu_size)
 
 
-def features_of(renderer: ConnectivityRenderer) -> Sequence[Feature]:
+def policies_of(config: ContivConfig) -> PolicyRenderer | None:
+    """How policies are enforced on the data plane that is configured; None while there is no way."""
+    return LinuxPolicies() if config.dataplane == "linux" else None
+
+
+def features_of(renderer: ConnectivityRenderer, policies: PolicyRenderer | None = None) -> Sequence[Feature]:
     """Everything that this agent can do."""
-    return OwnNodeFeature(renderer), RemoteNodesFeature(renderer), LocalPodsFeature(renderer)
+    connectivity = (OwnNodeFeature(renderer), RemoteNodesFeature(renderer), LocalPodsFeature(renderer))
+    return connectivity if policies is None else (*connectivity, PoliciesFeature(policies))
 
 
 async def run(settings: Settings) -> int:
@@ -110,7 +119,7 @@ async def _run(
     )
     view = View(settings.config, settings.config.plan, OwnNode(settings.node_name))
     registry.load(view)
-    recorder = Recorder(features_of(renderer))
+    recorder = Recorder(features_of(renderer, policies_of(settings.config)))
     desired = scheduler.wants = Desired(recorder.features, external)
     controller = Controller(
         view=view,

@@ -33,15 +33,17 @@ class Moved:
         pods: local pods whose tables changed, by "namespace/name".
         sets: sets that are used now and were not, or the other way round.
         members: that came into a set or left it.
+        problems: whether policies were read or forgotten, and with them what is wrong with them.
     """
 
     pods: dict[str, None] = field(default_factory=dict)
     sets: dict[PeerSet, None] = field(default_factory=dict)
     members: Moves = field(default_factory=dict)
+    problems: bool = False
 
     def __bool__(self) -> bool:
         """Whether anything is."""
-        return bool(self.pods or self.sets or self.members)
+        return bool(self.pods or self.sets or self.members or self.problems)
 
 
 class PolicyIndex:
@@ -56,6 +58,7 @@ class PolicyIndex:
         self._in_namespace: dict[str, Anchored[str]] = {}
         self._admin: dict[tuple[Kind, str], ReadPolicy] = {}
         self._read: dict[str, ReadPolicy] = {}
+        self._problems: dict[tuple[str, str], tuple[str, ...]] = {}
         self._local: dict[str, Tables] = {}
         self._local_in: dict[str, set[str]] = {}
         self.sets = PeerSets(self._pods, self._namespaces, self._nodes)
@@ -106,12 +109,20 @@ class PolicyIndex:
         for policy_id in self._policies:
             yield self._reading(policy_id)
 
-    def concerned(self) -> Iterator[ReadPolicy]:
-        """The policies that may speak of a local pod: those of its namespace, and the administrator's."""
-        yield from self._admin.values()
-        for namespace in self._local_in:
-            for policy_id in self._in_namespace.get(namespace, ()):
-                yield self._reading(policy_id)
+    def problems(self) -> dict[tuple[str, str], tuple[str, ...]]:
+        """What is wrong with the policies that could matter here, by kind of record and ID.
+
+        Those are the administrator's, and those of namespaces with local pods.
+        """
+        return dict(self._problems)
+
+    def selected(self, policy: ReadPolicy) -> list[str]:
+        """The pods that a policy speaks of, wherever they are, sorted."""
+        if policy.namespace:
+            pods = [facts_of(pod_id, pod) for pod_id, pod in self._pods.items(policy.namespace) if is_peer(pod)]
+        else:
+            pods = [facts_of(pod_id, pod) for pod_id, pod in self._pods.items() if is_peer(pod)]
+        return sorted(one.id for one in pods if may_select(policy, one, self._namespaces.labels.get(one.namespace)))
 
     # ---- changing
 
@@ -120,7 +131,7 @@ class PolicyIndex:
         moved = Moved()
         if kind not in KINDS:
             return moved
-        before = self._stored(kind, record_id)
+        before, problems = self._stored(kind, record_id), self._problems
         asked = dict.fromkeys(self._asked(kind, record_id))
         self._store(kind, record_id, record)
         asked |= dict.fromkeys(self._asked(kind, record_id))
@@ -133,14 +144,18 @@ class PolicyIndex:
                 self.sets.node_changed(before, record, moved.members)
         for pod in asked:
             self._work_out(pod, moved)
+        moved.problems = problems is not self._problems
         return moved
 
     def set_local(self, pod: str, *, there: bool) -> Moved:
         """A pod is one of this node's now, or is not any more."""
         moved = Moved()
         namespace = pod.partition("/")[0]
+        problems = self._problems
         if there:
             self._local_in.setdefault(namespace, set()).add(pod)
+            for policy_id in self._in_namespace.get(namespace, ()):
+                self._reading(policy_id)
             self._local.setdefault(pod, FREE)
             self._work_out(pod, moved)
         elif pod in self._local:
@@ -150,6 +165,10 @@ class PolicyIndex:
             pods.discard(pod)
             if not pods:
                 del self._local_in[namespace]
+                for policy_id in self._in_namespace.get(namespace, ()):
+                    self._read.pop(policy_id, None)
+                    self._note("policy", policy_id, ())
+        moved.problems = problems is not self._problems
         return moved
 
     def _stored(self, kind: str, record_id: str) -> Any | None:
@@ -175,12 +194,16 @@ class PolicyIndex:
             case _:
                 if record is None:
                     self._admin.pop((_ADMIN[kind], record_id), None)
+                    self._note(kind, record_id, ())
                 else:
-                    self._admin[_ADMIN[kind], record_id] = read_admin_policy(_ADMIN[kind], record_id, record)
+                    policy = read_admin_policy(_ADMIN[kind], record_id, record)
+                    self._admin[_ADMIN[kind], record_id] = policy
+                    self._note(kind, record_id, policy.problems)
 
     def _store_policy(self, policy_id: str, record: Any | None) -> None:
         namespace = sys.intern(policy_id.partition("/")[0])
         self._read.pop(policy_id, None)
+        self._note("policy", policy_id, ())
         before = self._policies.pop(policy_id, None)
         if before is not None:
             owners = self._in_namespace[namespace]
@@ -235,7 +258,15 @@ class PolicyIndex:
     def _reading(self, policy_id: str) -> ReadPolicy:
         if (read := self._read.get(policy_id)) is None:
             read = self._read[policy_id] = read_policy(policy_id, self._policies[policy_id])
+            self._note("policy", policy_id, read.problems)
         return read
+
+    def _note(self, kind: str, record_id: str, problems: tuple[str, ...]) -> None:
+        """Keeps what is wrong with a policy; another mapping says that something is another one."""
+        if problems != self._problems.get((kind, record_id), ()):
+            self._problems = {key: said for key, said in self._problems.items() if key != (kind, record_id)}
+            if problems:
+                self._problems[kind, record_id] = problems
 
 
 def _subject(record: Any) -> Any:

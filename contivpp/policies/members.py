@@ -62,6 +62,11 @@ class Pods:
         """The pods of a namespace."""
         return self.by_namespace.get(namespace, {}).values()
 
+    def items(self, namespace: str = "") -> Iterator[tuple[str, Pod]]:
+        """Pods with their IDs, of a namespace or of all."""
+        for found in [self.by_namespace.get(namespace, {})] if namespace else self.by_namespace.values():
+            yield from found.items()
+
 
 class PeerSets:
     """The sets in use, with their members."""

@@ -2,7 +2,7 @@
 
 Units: a local pod with its tables, a peer set that tables of several pods share, and one member of such a set: a
 pod that comes up somewhere, or has another label, is one value in every set that it enters or leaves, however
-large the set is. What there is, is in `View.policies`.
+large the set is. What there is, is in `View.policies`, and what is wrong with policies is noted when the base is.
 
 A pod is never reachable before its policies are in place: what a pod's tables render to is part of the transaction
 that connects it, which is taken back as a whole when any of it fails, and comes first in it.
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from contivpp.agent.changes import Change, LocalPodChange, PolicyChange, WorldChange
+from contivpp.agent.refusals import Refusals
 from contivpp.model.keys import PodID
 from contivpp.policies.model import Member, PeerSet
 
@@ -58,9 +59,11 @@ class PoliciesFeature:
 
     name: ClassVar[str] = "policies"
 
-    def __init__(self, renderer: PolicyRenderer) -> None:
-        """Takes the data plane's way to enforce it."""
+    def __init__(self, renderer: PolicyRenderer, refusals: Refusals | None = None) -> None:
+        """Takes the data plane's way to enforce it, and whom to tell of policies that cannot be read as a whole."""
         self._renderer = renderer
+        self._refusals = refusals or Refusals()
+        self._noted: set[tuple[str, str]] = set()
 
     def units(self, view: View) -> Iterable[Unit]:
         """The base, the local pods, the sets that their tables use, and all members of those."""
@@ -76,6 +79,8 @@ class PoliciesFeature:
             case LocalPodChange(pod=pod):
                 yield PodPoliciesUnit(pod)
             case PolicyChange(moved=moved):
+                if moved.problems:
+                    yield BaseUnit()
                 for text in moved.pods:
                     namespace, _, name = text.partition("/")
                     yield PodPoliciesUnit(PodID(name=name, namespace=namespace))
@@ -89,6 +94,7 @@ class PoliciesFeature:
         plan, sets = view.plan, view.policies.sets
         match unit:
             case BaseUnit():
+                self._note(view)
                 return self._renderer.base(plan)
             case PodPoliciesUnit(pod=pod_id):
                 pod = view.pods.get(pod_id)
@@ -97,3 +103,9 @@ class PoliciesFeature:
                 return self._renderer.peer_set(peers, plan) if peers in sets else {}
             case MemberUnit(peers=peers, member=member):
                 return self._renderer.member(peers, member, plan) if member in sets.members(peers) else {}
+
+    def _note(self, view: View) -> None:
+        problems = view.policies.problems()
+        for kind, record_id in sorted(self._noted | problems.keys()):
+            self._refusals.note(kind, record_id, problems.get((kind, record_id), ()))
+        self._noted = set(problems)
