@@ -72,7 +72,9 @@ def look(contiv, controller, node_name):
         config = ContivConfig.parse(json.dumps(contiv), node_name=node_name)
         problems += ["contiv.conf: " + sentence for sentence in config.unsupported()]
         used = config.ipam_as_used()
-        subnets = {"ipamConfig." + name: used[name] for name in SUBNETS if used[name]}
+        for name in SUBNETS:
+            for number, subnet in enumerate(filter(None, used[name].split(","))):
+                subnets["ipamConfig." + name + (" (second)" if number else "")] = subnet
     except ConfigError as error:
         problems += str(error).splitlines()
     try:

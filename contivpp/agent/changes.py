@@ -57,6 +57,22 @@ class PolicyChange:
 
 
 @dataclass(frozen=True, slots=True)
+class FrontendsChange:
+    """Addresses and ports of services changed hands.
+
+    Attributes:
+        services: "namespace/name" of those that claim any of them, sorted.
+    """
+
+    services: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnZoneChange:
+    """This node is in another zone."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorldChange:
     """Too much changed to tell: the state of the cluster was read anew."""
 
@@ -68,4 +84,14 @@ class ExternalChange:
     keys: tuple[str, ...]
 
 
-Change = NodeChange | OwnNodeChange | LocalPodChange | RecordChange | PolicyChange | WorldChange | ExternalChange
+Change = (
+    NodeChange
+    | OwnNodeChange
+    | OwnZoneChange
+    | LocalPodChange
+    | RecordChange
+    | FrontendsChange
+    | PolicyChange
+    | WorldChange
+    | ExternalChange
+)

@@ -31,6 +31,8 @@ from contivpp.agent.events import (
     ExternalConfigChanged,
     HealingWanted,
     HostChanged,
+    Lease,
+    LeasesRead,
     Method,
     NodeConfigChanged,
     PodAdded,
@@ -115,6 +117,7 @@ class Controller:
         self._obstacle = obstacle
         self._cluster_read = False
         self._host: tuple[tuple[str, str, int], ...] = ()
+        self._leases: tuple[Lease, ...] | None = None
         self._seq = 0
         self._record = EventRecord(seq_num=0, processing_start=0.0)
         metrics.IN_SYNC.set(0)
@@ -204,6 +207,9 @@ class Controller:
             case HostChanged(addresses=addresses):
                 self._host = addresses
                 return await self._best_effort(self._refresh_own())
+            case LeasesRead(leases=leases):
+                self._leases = leases
+                return await self._best_effort(self._refresh_own())
             case NodeConfigChanged():
                 changed = [WorldChange()] if self._take_node_config() else []
                 return await self._best_effort([*changed, *self._refresh_own()])
@@ -233,7 +239,7 @@ class Controller:
             return "the agent has not read the cluster's state from etcd yet"
         if not view.own.id:
             return f"node {view.own.name} has no ID yet: is it registered in Kubernetes, and does KSR run?"
-        if not view.own.addresses:
+        if not view.own.addresses and not self._may_start():
             return why_no_address(view.config, view.own.name, view.own.management)
         if obstacle := self._obstacle():
             return obstacle
@@ -282,13 +288,15 @@ class Controller:
         addresses: tuple[str, ...] = ()
         mtu = 0
         if node_id:
-            addresses, mtu = choose_node_addresses(view.config, view.plan, node_id, management, self._host)
+            addresses, mtu = choose_node_addresses(
+                view.config, view.plan, node_id, management, self._host, self._leases or ()
+            )
         moved = view.set_own(
             id=node_id,
             management=management,
             addresses=addresses or view.own.addresses,
             mtu=mtu or view.own.mtu,
-            **attachment_of(view.config, self._host),
+            **attachment_of(view.config, self._host, self._leases or ()),
         )
         if node_id:
             self.pods.rebuild(view)
@@ -362,8 +370,9 @@ class Controller:
 
     def _may_start(self) -> bool:
         """Only once it is known what should be there may anything be removed."""
-        known = self._cluster_read and bool(self.view.own.id) and bool(self.view.own.addresses)
-        return known and not self._obstacle()
+        own = self.view.own
+        has_address = bool(own.addresses) or (own.asks_dhcp and self._leases is not None)
+        return self._cluster_read and bool(own.id) and has_address and not self._obstacle()
 
     async def _first_resync(self) -> Outcome:
         self._record.method = int(Method.FULL_RESYNC)

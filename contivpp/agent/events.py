@@ -109,6 +109,27 @@ class HostChanged(BaseEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """What DHCP gave a NIC of the data plane; `address` with prefix length, `router` "" for none."""
+
+    nic: str
+    address: str
+    router: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeasesRead(BaseEvent):
+    """All that DHCP has given the NICs of the data plane."""
+
+    name = "DHCP Leases"
+    leases: tuple[Lease, ...]
+
+    def describe(self) -> str:
+        """Every address and its NIC."""
+        return f"{self.name}: {some([f'{lease.address} on {lease.nic}' for lease in self.leases])}"
+
+
+@dataclass(frozen=True, slots=True)
 class DataPlaneAppeared(BaseEvent):
     """The data plane can be used, and nothing is known of what is in it; may be why the first resync can run now."""
 
@@ -252,6 +273,7 @@ Event = (
     ClusterRead
     | ClusterChanged
     | HostChanged
+    | LeasesRead
     | DataPlaneAppeared
     | NodeConfigChanged
     | PodAdded

@@ -114,7 +114,7 @@ def reset(
     except RemovalError as error:
         print(f"contiv-agent: not everything could be removed: {error}", file=sys.stderr)
         raise typer.Exit(1) from error
-    for name in ("agent.db", "agent.db-wal", "agent.db-shm", "sysctl.json"):
+    for name in ("agent.db", "agent.db-wal", "agent.db-shm", "sysctl.json", "ends.json"):
         (state_dir / name).unlink(missing_ok=True)
     print(f"removed {removed} values")
 

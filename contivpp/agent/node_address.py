@@ -8,9 +8,12 @@ itself: there it counts as soon as the link is there that VPP takes as its NIC.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from contivpp.agent.connectivity.addresses import ip_of, version_of
+from contivpp.agent.events import Lease
+from contivpp.agent.view import NodeNic
 from contivpp.model.addressplan import AddressPlan
 from contivpp.model.config import ContivConfig
 from contivpp.model.option_texts import split
@@ -28,6 +31,7 @@ def choose_node_addresses(
     node_id: int,
     management: Sequence[str],
     host: Sequence[HostAddress],
+    leases: Sequence[Lease] = (),
 ) -> tuple[tuple[str, ...], int]:
     """The node's addresses with prefix length and the MTU of the link of the first; ((), 0) while they are not known.
 
@@ -35,34 +39,55 @@ def choose_node_addresses(
     """
     wanted = _configured(config, plan, node_id)
     if config.dataplane == "vpp":
-        found, mtu = _on_vpp(config, wanted, host)
+        nic = main_nic_of(config)
+        if nic is not None and nic.dhcp:
+            wanted = tuple(lease.address for lease in leases if lease.nic == nic.name)
+        found, mtu = _on_vpp(nic, wanted, host)
     else:
         found, mtu = _on_links(wanted or _known(management, host), host)
-    if config.node_to_node_transport == "nooverlay" and not _versions(found) >= {one.version for one in plan.families}:
+    if not config.has_overlay and not _versions(found) >= {one.version for one in plan.families}:
         return (), 0
     return found, mtu
 
 
-def attachment_of(config: ContivConfig, host: Sequence[HostAddress]) -> dict[str, Any]:
-    """What VPP needs to know of the host, as attributes of `OwnNode`; nothing where the kernel forwards."""
+def attachment_of(config: ContivConfig, host: Sequence[HostAddress], leases: Sequence[Lease] = ()) -> dict[str, Any]:
+    """What VPP needs to know of host and NICs, as attributes of `OwnNode`; nothing where the kernel forwards."""
     if config.dataplane != "vpp":
         return {}
-    uplink = uplink_of(config)
-    gateway = config.own_node.gateway if config.own_node is not None else ""
+    mtus = {link: mtu for link, _, mtu in host}
+    main, others = main_nic_of(config), _other_nics(config)
+    taken = {nic.name for nic in (main, *others) if nic is not None}
+    gateway = (config.own_node.gateway if config.own_node is not None else "") or config.ipam_config.default_gateway
+    gateways = tuple(split(gateway))
+    if main is not None and main.dhcp:
+        gateways = tuple(lease.router for lease in leases if lease.nic == main.name and lease.router)
     addresses = {
-        ip_of(address) for link, address, _ in host if address and link != uplink and not link.startswith(_NOT_THE_HOST)
+        ip_of(address)
+        for link, address, _ in host
+        if address and link not in taken and not link.startswith(_NOT_THE_HOST)
     }
     return {
-        "uplink": uplink,
-        "gateways": tuple(split(gateway or config.ipam_config.default_gateway)),
+        "main_nic": None if main is None else replace(main, mtu=mtus.get(main.name, 0)),
+        "other_nics": tuple(replace(nic, mtu=mtus.get(nic.name, 0)) for nic in others),
+        "gateways": gateways,
         "host": tuple(sorted(addresses)),
     }
 
 
-def uplink_of(config: ContivConfig) -> str:
-    """The kernel's name of the link that VPP takes as its NIC; "" when it has none."""
+def main_nic_of(config: ContivConfig) -> NodeNic | None:
+    """What VPP takes as the node's NIC; None when it has none. An address that is configured ends DHCP."""
     node = config.own_node
-    return "" if node is None or node.main_vpp_interface is None else node.main_vpp_interface.interface_name
+    nic = None if node is None else node.main_vpp_interface
+    if nic is None or not nic.interface_name:
+        return None
+    dhcp = (config.ipam_config.node_interconnect_dhcp or nic.use_dhcp) and not nic.ip
+    return NodeNic(nic.interface_name, nic.addresses, dhcp)
+
+
+def _other_nics(config: ContivConfig) -> tuple[NodeNic, ...]:
+    node = config.own_node
+    nics = () if node is None else node.other_vpp_interfaces
+    return tuple(NodeNic(nic.interface_name, nic.addresses, nic.use_dhcp and not nic.ip) for nic in nics)
 
 
 def why_no_address(config: ContivConfig, name: str, management: Sequence[str]) -> str:
@@ -71,25 +96,30 @@ def why_no_address(config: ContivConfig, name: str, management: Sequence[str]) -
     if config.node_to_node_transport == "nooverlay" and len(config.plan.families) > 1:
         needed = " (without an overlay it needs one of every family that pods have)"
     if config.dataplane == "vpp":
-        if uplink := uplink_of(config):
+        nic = main_nic_of(config)
+        if nic is None:
             return (
-                f"node {name} has no address for VPP{needed}: there is no link {uplink} "
-                "(mainVPPInterface.interfaceName), or neither mainVPPInterface.ip nor ipamConfig.nodeInterconnectCIDR "
-                "says which address it has"
+                f"node {name} has no address for VPP{needed}: set mainVPPInterface.ip or "
+                "ipamConfig.nodeInterconnectCIDR"
             )
-        return f"node {name} has no address for VPP{needed}: set mainVPPInterface.ip or ipamConfig.nodeInterconnectCIDR"
+        if nic.dhcp:
+            return f"node {name} has no address for VPP{needed}: no DHCP server has given {nic.name} one yet"
+        return (
+            f"node {name} has no address for VPP{needed}: there is no link {nic.name} "
+            "(mainVPPInterface.interfaceName), or neither mainVPPInterface.ip nor ipamConfig.nodeInterconnectCIDR "
+            "says which address it has"
+        )
     return (
         f"no address of node {name} is known{needed}: none of its links has the configured address "
         f"or one of those that Kubernetes knows ({', '.join(management) or 'none'})"
     )
 
 
-def _on_vpp(config: ContivConfig, wanted: tuple[str, ...], host: Sequence[HostAddress]) -> tuple[tuple[str, ...], int]:
-    uplink = uplink_of(config)
-    if not uplink:
+def _on_vpp(nic: NodeNic | None, wanted: tuple[str, ...], host: Sequence[HostAddress]) -> tuple[tuple[str, ...], int]:
+    if nic is None or nic.is_device:
         return wanted, 0
     for link, _, mtu in host:
-        if link == uplink and wanted:
+        if link == nic.name and wanted:
             return wanted, mtu
     return (), 0
 

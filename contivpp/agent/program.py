@@ -5,27 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Protocol
 
 from aiohttp import web
 
+from contivpp.agent import watching
 from contivpp.agent.cluster import ClusterFollower
 from contivpp.agent.cni.server import CniServer
-from contivpp.agent.connectivity.linux import LinuxConnectivity
 from contivpp.agent.connectivity.nodes import OwnNodeFeature, RemoteNodesFeature
 from contivpp.agent.connectivity.pods import LocalPodsFeature
 from contivpp.agent.connectivity.renderer import ConnectivityRenderer
-from contivpp.agent.connectivity.vpp import VppConnectivity
 from contivpp.agent.controller import Controller
 from contivpp.agent.desired import Desired
 from contivpp.agent.etcd_probe import EtcdProbe
 from contivpp.agent.event_history import EventHistory
-from contivpp.agent.events import DataPlaneAppeared, DownstreamResyncWanted, HostChanged
+from contivpp.agent.events import DownstreamResyncWanted
 from contivpp.agent.external.config import ExternalConfig
 from contivpp.agent.external.report import ExternalApi, Reporter
 from contivpp.agent.external.server import ConfigServer
 from contivpp.agent.external.sparing import SparingScheduler
-from contivpp.agent.external.values import Catalogue
+from contivpp.agent.external.values import catalogue_of
 from contivpp.agent.feature import Feature
 from contivpp.agent.healing import HealingConfig
 from contivpp.agent.identity import NodeIdentity
@@ -33,21 +31,23 @@ from contivpp.agent.node_config import NodeConfigSource
 from contivpp.agent.pods.network import ControlledPodNetwork
 from contivpp.agent.pods.registry import PodRegistry
 from contivpp.agent.policies.feature import PoliciesFeature
-from contivpp.agent.policies.linux import LinuxPolicies
 from contivpp.agent.policies.renderer import PolicyRenderer
 from contivpp.agent.recorder import Recorder
+from contivpp.agent.refusals import Refusals
+from contivpp.agent.rendering import policies_of, renderer_of, services_of
 from contivpp.agent.rest import NodeApi
 from contivpp.agent.rest_controller import ControllerApi
 from contivpp.agent.rest_scheduler import SchedulerApi
+from contivpp.agent.services.feature import ServicesFeature
+from contivpp.agent.services.renderer import ServicesRenderer
 from contivpp.agent.settings import Settings
 from contivpp.agent.startup import Startup
 from contivpp.agent.view import OwnNode, View
 from contivpp.daemon import tasks
 from contivpp.daemon.http import Health, Server
 from contivpp.dataplane.linux.plane import LinuxDataplane
-from contivpp.dataplane.linux.values import LinkName, link_name_key
+from contivpp.dataplane.linux.values import link_name_key
 from contivpp.dataplane.vpp.plane import VppDataplane
-from contivpp.model.config import ContivConfig
 from contivpp.model.controller_config import ControllerConfig, seconds
 from contivpp.scheduler.history import Limits
 from contivpp.scheduler.retries import Retry
@@ -57,32 +57,20 @@ from contivpp.store.mirror import Mirror
 log = logging.getLogger(__name__)
 
 
-class Renderer(ConnectivityRenderer, Protocol):
-    """Connectivity on one data plane, and the MTU that it leaves to pods."""
-
-    def mtu(self, own: OwnNode) -> int:
-        """The MTU of pods in bytes; 0 unknown."""
-        ...
-
-
-def renderer_of(config: ContivConfig) -> Renderer:
-    """How connectivity is expressed on the data plane that is configured."""
-    if config.dataplane == "vpp":
-        return VppConnectivity(
-            main=config.main_vrf_id, pods=config.pod_vrf_id, overlay=config.has_overlay, mtu=config.mtu_size
-        )
-    return LinuxConnectivity(overlay=config.has_overlay, mtu=config.mtu_size)
-
-
-def policies_of(config: ContivConfig) -> PolicyRenderer | None:
-    """How policies are enforced on the data plane that is configured; None while there is no way."""
-    return LinuxPolicies() if config.dataplane == "linux" else None
-
-
-def features_of(renderer: ConnectivityRenderer, policies: PolicyRenderer | None = None) -> Sequence[Feature]:
+def features_of(
+    renderer: ConnectivityRenderer,
+    services: ServicesRenderer | None = None,
+    refusals: Refusals | None = None,
+    *,
+    policies: PolicyRenderer | None = None,
+) -> Sequence[Feature]:
     """Everything that this agent can do."""
-    connectivity = (OwnNodeFeature(renderer), RemoteNodesFeature(renderer), LocalPodsFeature(renderer))
-    return connectivity if policies is None else (*connectivity, PoliciesFeature(policies))
+    features: list[Feature] = [OwnNodeFeature(renderer), RemoteNodesFeature(renderer), LocalPodsFeature(renderer)]
+    if services is not None:
+        features.append(ServicesFeature(services, refusals))
+    if policies is not None:
+        features.append(PoliciesFeature(policies, refusals))
+    return features
 
 
 async def run(settings: Settings) -> int:
@@ -112,14 +100,17 @@ async def _run(
     renderer = renderer_of(settings.config)
     descriptors = [*plane.descriptors(), *(vpp.descriptors() if vpp is not None else ())]
     scheduler = SparingScheduler(descriptors, retry=retry_of(tuning), limits=_limits(tuning))
-    registry = PodRegistry(mirror.kept("pods"), mtu_of=lambda view: renderer.mtu(view.own))
-    identity = NodeIdentity(store)
-    external = ExternalConfig(
-        Catalogue(plane.value_types(), plane.check), mirror.kept("external"), node_name=settings.node_name
+    registry = PodRegistry(
+        mirror.kept("pods"), mtu_of=lambda view: renderer.mtu(view.own), host_interface_of=renderer.host_interface
     )
+    identity = NodeIdentity(store)
+    catalogue = catalogue_of(plane) if vpp is None else catalogue_of(plane, vpp)
+    external = ExternalConfig(catalogue, mirror.kept("external"), node_name=settings.node_name)
     view = View(settings.config, settings.config.plan, OwnNode(settings.node_name))
     registry.load(view)
-    recorder = Recorder(features_of(renderer, policies_of(settings.config)))
+    refusals = Refusals()
+    features = features_of(renderer, services_of(settings.config), refusals, policies=policies_of(settings.config))
+    recorder = Recorder(features)
     desired = scheduler.wants = Desired(recorder.features, external)
     controller = Controller(
         view=view,
@@ -185,13 +176,23 @@ async def _run(
         "healing": controller.healing.run(),
         "startup": startup.run(),
         "identity": identity.run(),
-        "host": _watch_host(plane, controller, attaching=vpp is not None),
+        "host": watching.host(
+            plane,
+            controller,
+            attaching=vpp is not None,
+            through_host=vpp is None and not settings.config.has_overlay,
+        ),
         "cluster": follower.run(),
         "etcd-probe": EtcdProbe(store, seconds(tuning.remote_db_probing_interval)).run(),
     }
     if vpp is not None:
         health.ask("VPP", lambda: vpp.problem)
-        roots |= {"vpp": vpp.run(), "vpp-appearance": _watch_vpp(vpp, controller)}
+        roots |= {
+            "vpp": vpp.run(),
+            "vpp-appearance": watching.vpp(vpp, controller),
+            "vpp-interfaces": watching.vpp_interfaces(vpp, controller),
+            "vpp-leases": watching.vpp_leases(vpp, controller),
+        }
     return await tasks.run(roots)
 
 
@@ -219,30 +220,3 @@ def _routes(controller: Controller, plane: LinuxDataplane) -> list[web.RouteDef]
         *NodeApi(controller, plane).routes(),
         *SchedulerApi(controller.scheduler, resync=resync).routes(),
     ]
-
-
-async def _watch_host(plane: LinuxDataplane, controller: Controller, *, attaching: bool) -> None:
-    """Tells the controller of addresses, and once it is in sync the scheduler of links that come and go."""
-    told: set[str] = set()
-    gone: set[str] = set()
-    async for addresses in plane.watch_host():
-        await controller.push(HostChanged(addresses))
-        if not attaching:
-            continue
-        names = {link for link, _, _ in addresses}
-        if not controller.ready.is_set():
-            gone |= names  # the first resync may or may not see them
-            continue
-        gone |= told
-        news: dict[str, LinkName | None] = {link_name_key(name): None for name in gone - names}
-        news |= {link_name_key(name): LinkName(name) for name in names - told}
-        told, gone = names, set()
-        if news:
-            await controller.scheduler.notify(news)
-
-
-async def _watch_vpp(vpp: VppDataplane, controller: Controller) -> None:
-    while True:
-        await vpp.ready.wait()
-        vpp.ready.clear()
-        await controller.push(DataPlaneAppeared("VPP"))

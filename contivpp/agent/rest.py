@@ -12,7 +12,6 @@ from typing import Any, Protocol
 import msgspec
 from aiohttp import web
 
-from contivpp.agent.connectivity.names import pod_names
 from contivpp.agent.controller import Controller
 from contivpp.daemon.http import json_response
 
@@ -85,14 +84,14 @@ class NodeApi:
         """The sandboxes of this node."""
         result = []
         for pod_id, pod in sorted(self._controller.view.pods.items(), key=lambda item: str(item[0])):
-            interface = pod_names(pod.sandbox.container_id).host_interface
+            interface = self._controller.pods.host_interface_of(pod.sandbox.container_id)
             result.append(
                 {
                     "pod": str(pod_id),
                     "ip": pod.addresses[0],
                     "ips": list(pod.addresses),
                     "interface": interface,
-                    "ifindex": await self._tools.link_index(interface),
+                    "ifindex": await self._tools.link_index(interface) if interface else 0,
                     "container_id": pod.sandbox.container_id,
                     "netns": pod.sandbox.netns,
                 }

@@ -13,8 +13,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from contivpp.agent.changes import Change, LocalPodChange, NodeChange, PolicyChange, RecordChange
+from contivpp.agent.changes import (
+    Change,
+    FrontendsChange,
+    LocalPodChange,
+    NodeChange,
+    OwnZoneChange,
+    PolicyChange,
+    RecordChange,
+)
 from contivpp.agent.pods.api import Sandbox
+from contivpp.agent.services.claims import Claims
 from contivpp.model.addressplan import AddressPlan
 from contivpp.model.config import ContivConfig
 from contivpp.model.keys import PodID
@@ -22,6 +31,7 @@ from contivpp.model.node import Node
 from contivpp.model.vppnode import VppNode
 from contivpp.policies.index import Moved, PolicyIndex
 
+_ZONE = "topology.kubernetes.io/zone"
 _MANAGEMENT_TYPES = ("NodeInternalIP", "NodeExternalIP")
 
 
@@ -41,12 +51,35 @@ class RemoteNode:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeNic:
+    """A NIC that the data plane takes.
+
+    Attributes:
+        name: the kernel's name of a link that VPP attaches to, or VPP's name of a device that it has itself.
+        addresses: with prefix length; those of the main NIC are the node's.
+        dhcp: whether it asks for its IPv4 address instead.
+        mtu: of the kernel's link, in bytes; 0 when it is not there.
+    """
+
+    name: str
+    addresses: tuple[str, ...] = ()
+    dhcp: bool = False
+    mtu: int = 0
+
+    @property
+    def is_device(self) -> bool:
+        """Whether VPP has it itself: names of such devices have a slash, which those of links cannot have."""
+        return "/" in self.name
+
+
+@dataclass(frozen=True, slots=True)
 class OwnNode:
     """This node; `id` is 0 and `addresses` are empty until they are known.
 
     Attributes:
         mtu: of the link that has the first address, in bytes; 0 when unknown.
-        uplink: the kernel's name of the link that the data plane takes its NIC from; "" when the kernel keeps it.
+        main_nic: what the data plane takes as the node's NIC; None when it has none.
+        other_nics: what it takes besides.
         gateways: the next hops of the data plane's own default routes, at most one per IP version.
         host: addresses by which the host itself is reached, without prefix length, sorted; only those of a host that
             is joined to the data plane by a link.
@@ -57,9 +90,21 @@ class OwnNode:
     addresses: tuple[str, ...] = ()
     management: tuple[str, ...] = ()
     mtu: int = 0
-    uplink: str = ""
+    main_nic: NodeNic | None = None
+    other_nics: tuple[NodeNic, ...] = ()
     gateways: tuple[str, ...] = ()
     host: tuple[str, ...] = ()
+
+    @property
+    def asks_dhcp(self) -> bool:
+        """Whether its address comes by DHCP, and may be missing for that."""
+        return self.main_nic is not None and self.main_nic.dhcp
+
+    @property
+    def node_port_addresses(self) -> tuple[str, ...]:
+        """Addresses at which node ports answer, without prefix length, sorted."""
+        known = {str(ipaddress.ip_interface(address).ip) for address in (*self.addresses, *self.management)}
+        return tuple(sorted(known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +127,7 @@ class View:
     config: ContivConfig
     plan: AddressPlan
     own: OwnNode
+    claims: Claims = field(default_factory=Claims)
     policies: PolicyIndex = field(default_factory=PolicyIndex)
     _pods: dict[PodID, LocalPod] = field(default_factory=dict)
     _records: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -131,6 +177,10 @@ class View:
         }
         return tuple(sorted(found))
 
+    def own_zone(self) -> str:
+        """The zone that this node is in, "" for none."""
+        return _zone_of(self.record("node", self.own.name))
+
     def published_id(self, name: str) -> int:
         """The node ID that `name` published, the lowest of several, 0 when it has none."""
         return min(self._ids_of_name.get(name, ()), default=0)
@@ -149,6 +199,7 @@ class View:
         """An independent view with the same contents; records themselves are frozen and shared."""
         twin = copy.copy(self)
         twin._pods = dict(self._pods)
+        twin.claims = self.claims.copy()
         twin._records = {kind: dict(records) for kind, records in self._records.items()}
         twin.policies = PolicyIndex.of(twin._records, map(str, twin._pods))
         twin._ids_of_name = {name: set(ids) for name, ids in self._ids_of_name.items()}
@@ -170,6 +221,7 @@ class View:
     def replace_records(self, records: dict[str, dict[str, Any]]) -> None:
         """Takes a whole new state of the cluster, by kind and ID."""
         self._records = records
+        self.claims = Claims(records.get("service", {}))
         self._ids_of_name, self._names_at = {}, {}
         for published in records.get("vppnode", {}).values():
             self._index_name(published.name, published.id, there=True)
@@ -192,6 +244,10 @@ class View:
         management = {*before.values(), *(self.management_addresses(name) for name in names)}
         touched = tuple(sorted({address for addresses in management for address in addresses}))
         changes: list[Change] = [RecordChange(kind, record_id), *_moved(self.policies.put(kind, record_id, record))]
+        if kind == "service" and (rivals := self.claims.put(record_id, record, self.own.node_port_addresses)):
+            changes.append(FrontendsChange(rivals))
+        if kind == "node" and record_id == self.own.name and _zone_of(previous) != _zone_of(record):
+            changes.append(OwnZoneChange())
         if kind == "vppnode":
             if previous is not None:
                 self._index_name(previous.name, int(record_id), there=False)
@@ -240,6 +296,10 @@ def _index(index: dict[Any, set[Any]], key: Any, member: Any, *, there: bool) ->
         index[key].discard(member)
         if not index[key]:
             del index[key]
+
+
+def _zone_of(node: Node | None) -> str:
+    return "" if node is None else node.labels.get(_ZONE, "")
 
 
 def _is_address(text: str) -> bool:

@@ -207,7 +207,6 @@ class ContivConfig:
             "stealFirstNIC": self.steal_first_nic,
             "stealInterface": bool(self.steal_interface),
             "ipamConfig.useExternalIPAM": ipam.use_external_ipam,
-            "ipamConfig.nodeInterconnectDHCP": ipam.node_interconnect_dhcp,
         }
         sentences = [
             f"{option}: {_as_text(self._value_of(option))} is not supported {on}; remove it"
@@ -217,8 +216,7 @@ class ContivConfig:
         for number, node in enumerate(self.node_config):
             of_node = {
                 "stealInterface": bool(node.steal_interface),
-                "otherVPPInterfaces": bool(node.other_vpp_interfaces),
-                "mainVPPInterface.useDHCP": node.main_vpp_interface is not None and node.main_vpp_interface.use_dhcp,
+                "otherVPPInterfaces": bool(node.other_vpp_interfaces) and self.dataplane == "linux",
             }
             sentences += [
                 f"nodeConfig[{number}].{option}: is not supported {on}; remove it"
@@ -258,24 +256,12 @@ _DECIDED_BY_CONTIV_CIDR = (
 )
 _OF_VPP = "it tunes VPP"
 _LATER = "this build has no services yet"
-_BY_VETH = "pods and the host are attached by veth pairs with AF_PACKET"
-_BY_AF_PACKET = "VPP shares the NIC with the kernel by AF_PACKET"
 _WITHOUT_EFFECT: dict[str, dict[str, str]] = {
     "vpp": {
-        "useTAPInterfaces": _BY_VETH,
-        "tapInterfaceVersion": _BY_VETH,
-        "tapv2RxRingSize": _BY_VETH,
-        "tapv2TxRingSize": _BY_VETH,
-        "vmxnet3RxRingSize": _BY_AF_PACKET,
-        "vmxnet3TxRingSize": _BY_AF_PACKET,
-        "interfaceRxMode": _BY_AF_PACKET,
-        "tcpChecksumOffloadDisabled": "checksums are always computed before VPP gets a frame",
-        "enableGSO": _BY_VETH,
+        "tapInterfaceVersion": "VPP has version 2 only",
         "routeServiceCIDRToVPP": _LATER,
         "natExternalTraffic": _LATER,
-        "scanIPNeighbors": "the neighbours of pods and tunnels are static, and VPP ages the others by itself",
-        "ipNeighborScanInterval": "the neighbours of pods and tunnels are static",
-        "ipNeighborStaleThreshold": "the neighbours of pods and tunnels are static",
+        "ipNeighborScanInterval": "VPP asks a neighbour when it has been silent for ipNeighborStaleThreshold",
         "stnSocketFile": "no NIC is stolen",
         "stnVersion": "no NIC is stolen",
         "enablePacketTrace": "vppctl traces when it is asked to",
@@ -305,6 +291,8 @@ _WITHOUT_EFFECT: dict[str, dict[str, str]] = {
         "ipamConfig.srv6": "nothing uses SRv6",
         "nodeConfig.natExternalTraffic": _LATER,
         "nodeConfig.gateway": "the host has its own default route",
+        "nodeConfig.mainVPPInterface.useDHCP": "the host's own DHCP client asks",
+        "ipamConfig.nodeInterconnectDHCP": "the host's own DHCP client asks",
         "ipamConfig.defaultGateway": "it only keeps its address from being given to a node",
     },
 }

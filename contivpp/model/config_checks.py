@@ -55,7 +55,12 @@ def _check_node(place: str, node: NodeConfig, problems: Problems) -> None:
     nics = [(f"{place}.otherVPPInterfaces[{index}]", nic) for index, nic in enumerate(node.other_vpp_interfaces)]
     if node.main_vpp_interface is not None:
         nics.append((f"{place}.mainVPPInterface", node.main_vpp_interface))
+    names: dict[str, str] = {}
     for option, nic in nics:
+        if not nic.interface_name and ".other" in option:
+            problems.add(f"{option}.interfaceName", "is missing; name a link of the kernel, or a device of VPP")
+        if nic.interface_name and (first := names.setdefault(nic.interface_name, option)) != option:
+            problems.add(f"{option}.interfaceName", f"{nic.interface_name} is {first} already; keep one of the two")
         _each(f"{option}.ip", nic.ip, interface_of, problems)
 
 

@@ -79,7 +79,7 @@ async def _row(node: ClusterNode, agents: Agents) -> IpamRow:
 
 
 def _bvi(subnet: Any, node_id: int) -> str:
-    """The near end of the tunnels by the address plan; agents of the original do not tell it."""
+    """The near end of the tunnels by the address plan; agents of the original do not tell it, and have one family."""
     try:
         network = ipaddress.ip_network(str(subnet))
         return f"{network[node_id]}/{network.prefixlen}" if node_id else ""

@@ -108,7 +108,7 @@ def _row(pod: Pod, sandbox: Mapping[str, Any] | None, subnet: str) -> PodRow:
     return PodRow(
         name=pod.name,
         namespace=pod.namespace,
-        ip=pod.ip_address or address,
+        ip=_addresses(pod) or ",".join(sandbox.get("ips") or [address]),
         if_index=int(sandbox.get("ifindex") or 0),
         if_name=str(sandbox.get("interface") or ""),
         warning=_disagreement(pod, address, subnet),
@@ -128,7 +128,7 @@ def _unknown_row(name: str, sandbox: Mapping[str, Any]) -> PodRow:
     return PodRow(
         name=short,
         namespace=namespace,
-        ip=str(sandbox.get("ip") or ""),
+        ip=",".join(sandbox.get("ips") or [str(sandbox.get("ip") or "")]),
         if_index=int(sandbox.get("ifindex") or 0),
         if_name=str(sandbox.get("interface") or ""),
         warning="its node has an interface for it, and Kubernetes does not know the pod",
@@ -136,16 +136,23 @@ def _unknown_row(name: str, sandbox: Mapping[str, Any]) -> PodRow:
 
 
 def _bare_row(pod: Pod) -> PodRow:
-    return PodRow(name=pod.name, namespace=pod.namespace, ip=pod.ip_address, host_network=on_host_network(pod))
+    return PodRow(name=pod.name, namespace=pod.namespace, ip=_addresses(pod), host_network=on_host_network(pod))
+
+
+def _addresses(pod: Pod) -> str:
+    """All addresses that Kubernetes knows of a pod, its main one first."""
+    return ",".join(pod.ip_addresses) or pod.ip_address
 
 
 def _homeless(pods: Sequence[Pod]) -> NodePods:
     return NodePods(node="", host_ip="", pods=[_bare_row(pod) for pod in pods])
 
 
-def _inside(address: str, subnet: str) -> bool:
+def _inside(address: str, subnets: str) -> bool:
+    """Whether an address is in one of some subnets, separated by commas."""
     try:
-        return ipaddress.ip_address(address) in ipaddress.ip_network(subnet, strict=False)
+        parts = [ipaddress.ip_network(subnet, strict=False) for subnet in subnets.split(",")]
+        return any(ipaddress.ip_address(address) in part for part in parts)
     except ValueError:
         return False
 

@@ -7,7 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tests.conformance.matrix import NAMES, NAMESPACES, PORTS, PROTOCOLS, Action, Case, names_of_ports, namespace, node_of
+from tests.conformance.matrix import (
+    NAMES,
+    NAMESPACES,
+    PORTS,
+    PROTOCOLS,
+    Action,
+    Case,
+    names_of_ports,
+    namespace,
+    node_of,
+)
 from tests.conformance.oracle_policies import Cluster, Manifest, Pod, allowed
 from tests.conformance.world import Endpoint, Probe, World
 
@@ -118,9 +128,7 @@ class Nine:
     def expected(self, cell: Cell, version: int) -> bool:
         """What the oracle says."""
         source, target = self.cluster.pods[cell.source], self.cluster.pods[cell.target]
-        return allowed(
-            self.cluster, source, target, cell.protocol, cell.port, self.ends[cell.target].address(version)
-        )
+        return allowed(self.cluster, source, target, cell.protocol, cell.port, self.ends[cell.target].address(version))
 
     def wrong(self, version: int, *, within: float = SETTLED) -> dict[Cell, str]:
         """The cells that are not as the oracle says a while after the last change, with what they are."""

@@ -74,9 +74,7 @@ def test_the_own_node_always_reaches_its_pods_and_others_by_their_address_only(
     probes |= {("outside", name): Probe(world.outside, end.address(version), 80) for name, end in nine.ends.items()}
     results = dict(zip(probes, world.probe(list(probes.values())), strict=True))
     wrong = {
-        who: result
-        for who, result in results.items()
-        if result.reached != (who[0] != "outside" or who[1] == "x/a")
+        who: result for who, result in results.items() if result.reached != (who[0] != "outside" or who[1] == "x/a")
     }
     assert not wrong
 
@@ -105,7 +103,11 @@ def walk(dice: random.Random, nine: Nine) -> Action:
     peers = [
         {"podSelector": {"matchLabels": {"pod": dice.choice(NAMES)}}},
         {"namespaceSelector": {"matchLabels": {"ns": dice.choice(NAMESPACES)}}},
-        {"namespaceSelector": {"matchExpressions": [{"key": "ns", "operator": "NotIn", "values": [dice.choice(NAMESPACES)]}]}},
+        {
+            "namespaceSelector": {
+                "matchExpressions": [{"key": "ns", "operator": "NotIn", "values": [dice.choice(NAMESPACES)]}]
+            }
+        },
     ]
     ports = [{"port": dice.choice([80, 81, "web"]), "protocol": "TCP"}, {"protocol": dice.choice(["UDP", "SCTP"])}]
     direction = dice.choice(["Ingress", "Egress"])
@@ -113,7 +115,9 @@ def walk(dice: random.Random, nine: Nine) -> Action:
     pods_of = {} if dice.random() < 0.3 else {"matchLabels": {"pod": dice.choice(NAMES)}}
     match dice.randrange(9):
         case 0 | 1 | 2:
-            made = one_way(direction, [rule] if dice.random() < 0.8 else [], where=dice.choice(NAMESPACES), pods=pods_of)
+            made = one_way(
+                direction, [rule] if dice.random() < 0.8 else [], where=dice.choice(NAMESPACES), pods=pods_of
+            )
             made["metadata"]["name"] = dice.choice("pq")
             return Action("apply", made)
         case 3 | 4 if nine.cluster.policies:
@@ -149,4 +153,3 @@ def test_a_random_walk_ends_nowhere_that_the_oracle_does_not_know(
             nine.do(action)
         wrong = nine.wrong(version)
         assert not wrong, f"after {len(done)} actions, the last ones {done[-3:]}\n{table(wrong)}"
-

@@ -34,8 +34,10 @@ def render_result(attachment: Attachment, config: Config) -> bytes:
     host_interface: dict[str, Any] = {"name": attachment.host_interface, "mac": attachment.host_mac}
     if version == "1.1.0" and attachment.mtu:
         pod_interface["mtu"] = host_interface["mtu"] = attachment.mtu
-    index = len(interfaces) + 1
-    interfaces += [host_interface, pod_interface]
+    if attachment.host_interface:
+        interfaces.append(host_interface)
+    index = len(interfaces)
+    interfaces.append(pod_interface)
     ips = list(previous.get("ips") or [])
     for given in attachment.addresses:
         entry: dict[str, Any] = {"address": given.address, "gateway": given.gateway, "interface": index}

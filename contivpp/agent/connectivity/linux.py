@@ -134,6 +134,10 @@ class LinuxConnectivity:
             return self._mtu
         return own.mtu - overhead(own, overlay=self._overlay)
 
+    def host_interface(self, container_id: str) -> str:
+        """The kernel's name of the node's end of the pair to a pod."""
+        return pod_names(container_id).host_interface
+
 
 def overhead(own: OwnNode, *, overlay: bool) -> int:
     """What the headers of the tunnels take of every packet, in bytes."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from contivpp.dataplane.linux.values import Veth
+
 _LOGICAL_LIMIT = 63
 _KERNEL_LIMIT = 15
 
@@ -14,6 +16,20 @@ class PodNames:
 
     link: str
     host_interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class TapNames:
+    """Names of a TAP: `interface` is VPP's end, `link` the logical one of the end in the pod."""
+
+    interface: str
+    link: str
+
+
+def tap_names(container_id: str) -> TapNames:
+    """The names of a sandbox's TAP."""
+    interface = f"vpp-tap-{container_id}"[:_LOGICAL_LIMIT]
+    return TapNames(interface, Veth.peer_link(f"linux-tap-{container_id}"[:_LOGICAL_LIMIT]))
 
 
 def pod_names(container_id: str) -> PodNames:

@@ -55,8 +55,8 @@ class OwnNodeFeature:
                 yield OwnNodeUnit()
 
     def render(self, unit: OwnNodeUnit, view: View) -> Mapping[str, Any]:
-        """Nothing until the node has an ID and an address."""
-        if not view.own.id or not view.own.addresses:
+        """Nothing until the node has an ID, and an address or the means to ask for one."""
+        if not view.own.id or not (view.own.addresses or view.own.asks_dhcp):
             return {}
         return self._renderer.own_node(view.own, view.plan)
 

@@ -9,16 +9,18 @@ Addresses, names, MACs, tables: spec/agent.md 7, 8.1-8.5, 13.11.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from contivpp.agent.connectivity.addresses import address_of, far_end, ip_of, only, version_of
 from contivpp.agent.connectivity.linux import ETHERNET_MTU, VXLAN_VNI, overhead
 from contivpp.agent.connectivity.vpp_attachment import Attachment, VethAttachment, kernel_mac
+from contivpp.agent.connectivity.vpp_nics import Nics, NicTuning
 from contivpp.agent.view import LocalPod, OwnNode, RemoteNode
 from contivpp.dataplane.vpp.values.addressing import InterfaceAddress, InterfaceTable, Table, Unnumbered
+from contivpp.dataplane.vpp.values.arp import NeighbourLimits
 from contivpp.dataplane.vpp.values.bridging import BridgeDomain, BridgeMember, VppForwardingEntry
-from contivpp.dataplane.vpp.values.interfaces import HostInterface, Loopback, VxlanTunnel
+from contivpp.dataplane.vpp.values.interfaces import Loopback, VxlanTunnel
 from contivpp.dataplane.vpp.values.routing import VppNeighbour, VppRoute
 from contivpp.model.addressplan import EVERYTHING, AddressPlan
 from contivpp.scheduler.api import by_key
@@ -29,14 +31,21 @@ DOMAIN: Final = "vxlanBD"
 DOMAIN_NUMBER: Final = 1
 TUNNELS: Final = 1
 """The split horizon group of the tunnels: what came by one never leaves by another."""
-NO_NIC: Final = "loopbackNIC"
 
 
 class VppConnectivity:
     """Renders connectivity for VPP, and for the kernel what joins it to VPP."""
 
     def __init__(
-        self, *, main: int = 0, pods: int = 1, overlay: bool = True, mtu: int = 0, attachment: Attachment | None = None
+        self,
+        *,
+        main: int = 0,
+        pods: int = 1,
+        overlay: bool = True,
+        mtu: int = 0,
+        attachment: Attachment | None = None,
+        nics: NicTuning | None = None,
+        neighbours: Sequence[NeighbourLimits] = (),
     ) -> None:
         """Takes what the configuration says.
 
@@ -46,22 +55,28 @@ class VppConnectivity:
             overlay: whether tunnels join the nodes.
             mtu: of pods, in bytes; 0 derives it from the NIC's.
             attachment: how pods and the host are attached; by veth pairs when it is not said.
+            nics: how NICs are driven.
+            neighbours: how long VPP remembers those that it learned.
         """
         self._main = main
         self._pods = pods
         self._overlay = overlay
         self._mtu = mtu
         self._attachment = attachment or VethAttachment()
+        self._nic_tuning = nics or NicTuning()
+        self._neighbours = neighbours
 
     def own_node(self, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
         """The tables, the NIC, the link to the host, the gateway of the pods, and the near end of all tunnels."""
         values = [
             *self._tables(own, plan),
-            *self._nic(own, plan),
+            *Nics(self._main, self._main_versions(own, plan), self._mtu, self._nic_tuning).values(own, plan),
+            *self._neighbours,
             *self._host_link(own, plan),
             Loopback(POD_GATEWAY, kernel_mac(plan.vxlan_mac(own.id)), self.mtu(own)),
         ]
-        if self._overlay:
+        overlay = self._overlay and bool(own.addresses)  # a NIC that still waits for its address carries no tunnel
+        if overlay:
             values += [
                 Loopback(VXLAN, plan.vxlan_mac(own.id), self.mtu(own)),
                 BridgeDomain(DOMAIN, DOMAIN_NUMBER),
@@ -74,7 +89,7 @@ class VppConnectivity:
                 InterfaceTable(POD_GATEWAY, self._pods, family.version),
                 InterfaceAddress(POD_GATEWAY, gateway, self._pods),
             ]
-            if self._overlay:
+            if overlay:
                 values += [
                     InterfaceTable(VXLAN, self._pods, family.version),
                     InterfaceAddress(VXLAN, str(family.vxlan_address(own.id)), self._pods),
@@ -133,6 +148,10 @@ class VppConnectivity:
         """The MTU of pods and the host's link in bytes: what was configured, else what the tunnel leaves."""
         return self._mtu or (own.mtu or ETHERNET_MTU) - overhead(own, overlay=self._overlay)
 
+    def host_interface(self, container_id: str) -> str:
+        """The kernel's name of the node's end of the link to a pod; "" when there is none."""
+        return self._attachment.host_interface(container_id)
+
     # ---- parts of the own node
 
     def _tables(self, own: OwnNode, plan: AddressPlan) -> Iterator[Any]:
@@ -141,19 +160,6 @@ class VppConnectivity:
         if self._main:
             for version in self._main_versions(own, plan):
                 yield Table(self._main, version, f"mainVRF-IPv{version}")
-
-    def _nic(self, own: OwnNode, plan: AddressPlan) -> Iterator[Any]:
-        name, mac = own.uplink or NO_NIC, plan.nic_mac(own.id)
-        if own.uplink:
-            yield HostInterface(name, own.uplink, mac, own.mtu or ETHERNET_MTU)
-        else:
-            yield Loopback(name, mac, ETHERNET_MTU)
-        yield from self._in_main(name, own, plan)
-        for address in own.addresses:
-            yield InterfaceAddress(name, address, self._main)
-        for gateway in own.gateways:
-            if address_of(own, version_of(gateway)):
-                yield VppRoute(EVERYTHING[version_of(gateway)], self._main, gateway, name)
 
     def _host_link(self, own: OwnNode, plan: AddressPlan) -> Iterator[Any]:
         link = self._attachment.host(own, plan, mtu=self.mtu(own))
@@ -191,9 +197,9 @@ class VppConnectivity:
                 yield InterfaceTable(interface, self._main, version)
 
     @staticmethod
-    def _main_versions(own: OwnNode, plan: AddressPlan) -> list[Literal[4, 6]]:
+    def _main_versions(own: OwnNode, plan: AddressPlan) -> tuple[Literal[4, 6], ...]:
         found = {family.version for family in plan.families} | {version_of(address) for address in own.addresses}
-        return [version for version in (4, 6) if version in found]
+        return tuple(version for version in (4, 6) if version in found)
 
 
 def _routes(node: RemoteNode, family: AddressPlan, vrf: int, via: str, interface: str = "") -> Iterator[VppRoute]:

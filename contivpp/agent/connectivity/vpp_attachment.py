@@ -1,4 +1,4 @@
-"""How pods and the host are attached to VPP: by a veth pair with AF_PACKET.
+"""How pods and the host are attached to VPP, and the way that every kernel has: a veth pair with AF_PACKET.
 
 The pair's end on the node has a MAC of its own, or the kernel would take the frames for itself, and the pair leaves no
 checksum to anybody, for AF_PACKET would hand frames to VPP without. On the links nobody has to ask for a MAC.
@@ -40,7 +40,7 @@ class Link:
 
 
 class Attachment(Protocol):
-    """A way to attach pods and the host; both methods are pure functions."""
+    """A way to attach pods and the host; all methods are pure functions."""
 
     def pod(self, pod: LocalPod, own: OwnNode, plan: AddressPlan, *, mtu: int) -> Link:
         """The link to a pod, with the pod's addresses and routes; `mtu` is in bytes."""
@@ -48,6 +48,10 @@ class Attachment(Protocol):
 
     def host(self, own: OwnNode, plan: AddressPlan, *, mtu: int) -> Link:
         """The link to the host, with the host's address and its routes to everything that is behind VPP."""
+        ...
+
+    def host_interface(self, container_id: str) -> str:
+        """The kernel's name of the node's end of the link to a pod; "" when there is none."""
         ...
 
 
@@ -97,6 +101,10 @@ class VethAttachment:
             *on_host(HOST_END, own, plan, vpp_mac),
         ]
         return Link(HOST_LINK, mac, values)
+
+    def host_interface(self, container_id: str) -> str:
+        """See `Attachment.host_interface`."""
+        return pod_names(container_id).host_interface
 
 
 def on_host(link: str, own: OwnNode, plan: AddressPlan, vpp_mac: str) -> Iterator[Any]:

@@ -14,7 +14,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -39,6 +39,25 @@ class Catalogue:
         """The types whose values may have `key`; of several prefixes the longest counts."""
         prefix = max((one for one in self.types if key.startswith(one)), key=len, default="")
         return self.types[prefix] if prefix else ()
+
+
+class Maker(Protocol):
+    """A data plane, as far as it says what it can make."""
+
+    def value_types(self) -> Mapping[str, tuple[type, ...]]:
+        """As `Catalogue.types`."""
+        ...
+
+    def check(self, value: Any) -> Any:
+        """As `Catalogue.check`."""
+        ...
+
+
+def catalogue_of(*planes: Maker) -> Catalogue:
+    """What several data planes of one node can make together; each checks the values of its own."""
+    types = {prefix: kinds for plane in planes for prefix, kinds in plane.value_types().items()}
+    owners = {kind: plane for plane in planes for kinds in plane.value_types().values() for kind in kinds}
+    return Catalogue(types, lambda value: owners[type(value)].check(value))
 
 
 @dataclass(frozen=True, slots=True)

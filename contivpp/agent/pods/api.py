@@ -41,7 +41,8 @@ class Attachment:
     """A pod's connection to the network, as it was made.
 
     Attributes:
-        mac: of the interface in the pod; host_mac of the other end `host_interface` in the node.
+        mac: of the interface in the pod; host_mac of the other end.
+        host_interface: the kernel's name of the other end; "" when it is not the kernel's.
         routes: pairs of destination and gateway.
         mtu: of the pod's interface in bytes, 0 for the kernel's default.
     """

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from contivpp.agent.changes import Change
-from contivpp.agent.connectivity.names import pod_names
 from contivpp.agent.connectivity.pods import LocalPodUnit
 from contivpp.agent.events import answer, fail
 from contivpp.agent.pods.api import Attachment, NotReadyError, PodAddress, PodError, Sandbox
@@ -66,10 +65,19 @@ class KeptPod(msgspec.Struct, frozen=True, omit_defaults=True):
 class PodRegistry:
     """Connects and disconnects sandboxes, and gives them addresses."""
 
-    def __init__(self, kept: KeptTable, *, mtu_of: Callable[[View], int]) -> None:
-        """Takes the local file and how to know the pods' MTU in bytes."""
+    def __init__(
+        self, kept: KeptTable, *, mtu_of: Callable[[View], int], host_interface_of: Callable[[str], str]
+    ) -> None:
+        """Takes the local file, and what the data plane makes of pods.
+
+        Args:
+            kept: the table of the local file.
+            mtu_of: the pods' MTU in bytes.
+            host_interface_of: the kernel's name of the node's end of the link to a container, "" for none.
+        """
         self._kept = kept
         self._mtu_of = mtu_of
+        self.host_interface_of = host_interface_of
         self.addresses: PodAddresses | None = None
         self._node_id = 0
 
@@ -161,7 +169,6 @@ class PodRegistry:
 
     def attachment(self, view: View, pod: LocalPod) -> Attachment:
         """What the kubelet is told of a connected pod."""
-        names = pod_names(pod.sandbox.container_id)
         pod_mac, host_mac = view.plan.pod_macs(pod.sandbox.container_id)
         given, routes = [], []
         for address in pod.addresses:
@@ -173,7 +180,7 @@ class PodRegistry:
         return Attachment(
             sandbox=pod.sandbox,
             mac=pod_mac,
-            host_interface=names.host_interface,
+            host_interface=self.host_interface_of(pod.sandbox.container_id),
             host_mac=host_mac,
             addresses=tuple(given),
             routes=tuple(routes),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from contivpp.agent.changes import Change, LocalPodChange, PolicyChange, WorldChange
 from contivpp.agent.refusals import Refusals
@@ -57,7 +57,7 @@ Unit = BaseUnit | PodPoliciesUnit | PeerSetUnit | MemberUnit
 class PoliciesFeature:
     """Who may talk to the pods of this node, and to whom they may."""
 
-    name: ClassVar[str] = "policies"
+    name = "policies"
 
     def __init__(self, renderer: PolicyRenderer, refusals: Refusals | None = None) -> None:
         """Takes the data plane's way to enforce it, and whom to tell of policies that cannot be read as a whole."""

@@ -18,15 +18,18 @@ _SETTLE = 0.2
 
 
 def addresses(kernel: Kernel, *, bare: bool = False) -> tuple[HostAddress, ...]:
-    """Global addresses of links that are not ours, sorted; with `bare` also every link that has none."""
+    """Global addresses of links that are not ours and are up, sorted; with `bare` also every link that has none."""
     links = {}
+    down = set()
     for link in kernel.links():
         ours = parse_alias(link.get_attr("IFLA_IFALIAS")) is not None
         if not ours and not link["flags"] & _LOOPBACK_FLAG:
             links[link["index"]] = (link.get_attr("IFLA_IFNAME"), link.get_attr("IFLA_MTU") or 0)
+            if not link["flags"] & messages.UP:
+                down.add(link["index"])
     found = []
     for item in kernel.node.dump(messages.get_addresses()):
-        if item["index"] in links and item["scope"] == 0:
+        if item["index"] in links and item["index"] not in down and item["scope"] == 0:
             name, mtu = links[item["index"]]
             text = item.get_attr("IFA_LOCAL") or item.get_attr("IFA_ADDRESS")
             found.append((name, f"{text}/{item['prefixlen']}", mtu))

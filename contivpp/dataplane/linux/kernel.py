@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from contivpp.dataplane.linux import messages
+from contivpp.dataplane.linux.ends import Ends
 from contivpp.dataplane.linux.netlink import KernelError, NamespaceGoneError, Netlink
 from contivpp.dataplane.linux.values import LOOPBACK, Veth
 from contivpp.scheduler.api import DONE, Operation, OperationKind, Outcome
@@ -46,9 +47,10 @@ def parse_alias(alias: str | None) -> tuple[str, str] | None:
 class Kernel:
     """One node's network namespace and those of its pods."""
 
-    def __init__(self, netns: str = "") -> None:
-        """Takes the path of the node's namespace; "" is the one of this process."""
+    def __init__(self, netns: str = "", *, ends: Ends | None = None) -> None:
+        """Takes the path of the node's namespace ("" is the one of this process), and what is known of ends."""
         self.netns = netns
+        self.ends = ends or Ends()
         self.node = Netlink(netns)
         self._places: dict[str, Place] = {}
 
@@ -91,16 +93,20 @@ class Kernel:
                 continue
             name, netns = known
             self._places[name] = Place("", link["index"], link.get_attr("IFLA_IFNAME"))
-            if netns and (peer := self._peer(name, netns)) is not None:
+            if netns and (peer := self._inside(Veth.peer_link(name), netns)) is not None:
                 self._places[Veth.peer_link(name)] = peer
+        for name, end in self.ends.all().items():
+            if end.netns and (place := self._inside(name, end.netns)) is not None:
+                self._places[name] = place
         return dict(self._places)
 
-    def _peer(self, name: str, netns: str) -> Place | None:
+    def _inside(self, name: str, netns: str) -> Place | None:
+        """Where the link with a logical name is in a pod's namespace."""
         try:
             with self.open(netns) as inside:
                 for link in inside.dump(messages.get_links()):
                     known = parse_alias(link.get_attr("IFLA_IFALIAS"))
-                    if known is not None and known[0] == Veth.peer_link(name):
+                    if known is not None and known[0] == name:
                         return Place(netns, link["index"], link.get_attr("IFLA_IFNAME"))
         except NamespaceGoneError:
             pass

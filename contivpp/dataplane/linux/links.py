@@ -1,4 +1,4 @@
-"""Pairs of links to pods, and the VXLAN device."""
+"""Pairs of links to pods, the VXLAN device, and ends of links that another data plane makes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from contivpp.dataplane.linux import ipv6, messages, offload
+from contivpp.dataplane.linux.ends import End
 from contivpp.dataplane.linux.kernel import GONE, Kernel, Place, alias_of, parse_alias
 from contivpp.dataplane.linux.netlink import KernelError, NamespaceGoneError
-from contivpp.dataplane.linux.values import LinkEnd, LinkName, Veth, Vxlan, is_pod_end
+from contivpp.dataplane.linux.values import LinkEnd, LinkName, TapEnd, Veth, Vxlan, is_pod_end
 from contivpp.scheduler.api import DONE, Dependency, Observed, Operation, OperationKind, Outcome, by_key
 
 _ETHERNET_MTU = 1500
 _LONGEST_NAME = 15
 _OWN_NAMESPACE = "/proc/thread-self/ns/net"
+
+
+Link = Veth | Vxlan | TapEnd
 
 
 class LinkDescriptor:
@@ -30,18 +34,21 @@ class LinkDescriptor:
         """Takes the node's kernel."""
         self._kernel = kernel
 
-    def dependencies(self, key: str, link: Veth | Vxlan) -> Iterable[Dependency]:
-        """None: a namespace is given from outside."""
+    def dependencies(self, key: str, link: Link) -> Iterable[Dependency]:
+        """None: a namespace is given from outside; an end comes with the link that it is the end of."""
         for name in (link.host_name, link.peer_name if isinstance(link, Veth) else ""):
             if len(name) > _LONGEST_NAME:
                 message = f"the name of a link has at most {_LONGEST_NAME} characters: {name!r}"
                 raise ValueError(message)
-        return ()
+        if isinstance(link, TapEnd):
+            yield Dependency("link", link.made_by)
 
-    def derived(self, key: str, link: Veth | Vxlan) -> Mapping[str, Any]:
+    def derived(self, key: str, link: Link) -> Mapping[str, Any]:
         """The other end, and the names on the node, for what is on them to depend on."""
         if isinstance(link, Vxlan):
             return {}
+        if isinstance(link, TapEnd):
+            return by_key(LinkEnd(link.name)) if is_pod_end(link.name) else {}
         names = (link.host_name,) if link.netns else (link.host_name, link.peer_name)
         return by_key(LinkEnd(Veth.peer_link(link.name)), *map(LinkName, names))
 
@@ -60,9 +67,18 @@ class LinkDescriptor:
             name, netns = known
             if is_pod_end(name):
                 continue
+            if name in self._kernel.ends.all():
+                continue
             pair = bool(netns) or _kind(link) == "veth"
             value = self._veth(link, name, netns, places) if pair else _vxlan(link, name)
             found[value.key] = Observed(value, metadata={"ifindex": link["index"]})
+        for name, end in self._kernel.ends.all().items():
+            if (place := places.get(name)) is not None:
+                has_ipv6 = False
+                with contextlib.suppress(NamespaceGoneError):
+                    has_ipv6 = ipv6.is_on(place.netns or self._kernel.netns, place.name)
+                tap = TapEnd(name, place.name, place.netns, end.made_by, has_ipv6)
+                found[tap.key] = Observed(tap, metadata={"ifindex": place.index})
         return found
 
     def _one(self, operation: Operation) -> Outcome:
@@ -74,6 +90,8 @@ class LinkDescriptor:
                     self._create_veth(link)
                 case Operation(kind=OperationKind.CREATE, value=Vxlan() as link):
                     self._create_vxlan(link)
+                case Operation(kind=OperationKind.CREATE, value=TapEnd() as link):
+                    self._take_over(link)
                 case Operation(value=link, previous=previous):
                     if not _can_change(previous, link):
                         return Outcome(recreate=True)
@@ -126,6 +144,19 @@ class LinkDescriptor:
             messages.set_link(link.host_name, alias=alias_of(link.name)),
         )
 
+    def _take_over(self, end: TapEnd) -> None:
+        """Gives the link our alias; who made it gave it everything else."""
+        if end.ipv6:
+            ipv6.turn_on(end.netns or self._kernel.netns, end.host_name)
+        with self._kernel.open(end.netns) as where:
+            where.must(
+                messages.set_link(end.host_name, alias=alias_of(end.name, end.netns)),
+                *([messages.set_link("lo")] if end.netns else []),
+            )
+            index = where.index_of(messages.get_link(end.host_name))
+        self._kernel.ends.remember(end.name, End(end.netns, end.made_by))
+        self._kernel.note(end.name, Place(end.netns, index, end.host_name))
+
     def _node_burst(self, name: str, create: Any, finish: Any) -> None:
         [created] = self._kernel.node.burst([create])
         if created is not None:  # nothing more may be sent: the name could be that of somebody else's link
@@ -147,9 +178,12 @@ class LinkDescriptor:
         with contextlib.suppress(KernelError):
             self._kernel.node.must(messages.delete_link(self._kernel.node.index_of(messages.get_link(name))))
 
-    def _delete(self, link: Veth | Vxlan) -> None:
+    def _delete(self, link: Link) -> None:
         place = self._kernel.place(link.name)
         self._kernel.note(link.name, None)
+        if isinstance(link, TapEnd):  # the link goes with what made it
+            self._kernel.ends.forget(link.name)
+            return
         self._kernel.note(Veth.peer_link(link.name), None)
         if place is None:
             return
@@ -160,7 +194,9 @@ class LinkDescriptor:
                 self._kernel.note(link.name, place)
                 raise
 
-    def _change(self, previous: Veth | Vxlan, link: Veth | Vxlan) -> None:
+    def _change(self, previous: Link, link: Link) -> None:
+        if isinstance(link, TapEnd) or isinstance(previous, TapEnd):
+            return
         if link.mtu != previous.mtu:
             self._kernel.node.must(messages.set_link(link.host_name, mtu=link.mtu))
             if isinstance(link, Veth):
@@ -226,8 +262,10 @@ def _mtu(link: Any, default: int) -> int:
     return 0 if mtu == default else mtu
 
 
-def _can_change(previous: Veth | Vxlan, link: Veth | Vxlan) -> bool:
+def _can_change(previous: Link, link: Link) -> bool:
     """Whether a link can become another value as it is; only MTU (to a known one) and offload can change."""
+    if isinstance(link, TapEnd) or isinstance(previous, TapEnd):
+        return False
     if link.mtu != previous.mtu and not link.mtu:
         return False
     if isinstance(link, Veth) and isinstance(previous, Veth):

@@ -92,8 +92,33 @@ class Vxlan:
 
 
 @dataclass(frozen=True, slots=True)
+class TapEnd:
+    """The kernel's end of a link that another data plane makes, with its name and MAC; it is taken over as it is.
+
+    Attributes:
+        name: the logical name; `Veth.peer_link` of something when it is in a pod.
+        netns: path of the namespace that it is in, "" for the node's.
+        made_by: the key of the value that makes the link.
+        ipv6: as for `Veth`.
+    """
+
+    prefix: ClassVar[str] = "linux/link/"
+
+    name: str
+    host_name: str
+    netns: str
+    made_by: str
+    ipv6: bool = False
+
+    @property
+    def key(self) -> str:
+        """By logical name."""
+        return self.prefix + self.name
+
+
+@dataclass(frozen=True, slots=True)
 class LinkEnd:
-    """That the end of a pair in a pod is there; comes and goes with the pair."""
+    """That the end of a link in a pod is there; comes and goes with the link."""
 
     name: str
 

@@ -3,21 +3,77 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from types import ModuleType
+from typing import Any, Final
 
 from contivpp.dataplane.emptying import remove_all
 from contivpp.dataplane.vpp.api.client import Vpp
 from contivpp.dataplane.vpp.api.errors import VppError
-from contivpp.dataplane.vpp.descriptors import addressing, bridging, interfaces, routing
-from contivpp.dataplane.vpp.descriptors.driver import Driver
+from contivpp.dataplane.vpp.checks import TYPES, checked
+from contivpp.dataplane.vpp.descriptors import (
+    addressing,
+    arp,
+    bridging,
+    crossing,
+    dhcp,
+    interfaces,
+    l3crossing,
+    memif,
+    observed,
+    punting,
+    receiving,
+    routing,
+    tables,
+)
+from contivpp.dataplane.vpp.descriptors.driver import Driver, Needs
+from contivpp.dataplane.vpp.descriptors.optional import OptionalDescriptor
+from contivpp.dataplane.vpp.values.dhcp import DhcpLease
+from contivpp.dataplane.vpp.watching import Watch
 from contivpp.scheduler.api import Descriptor
 
-FAMILIES: Final = (addressing, interfaces, routing, bridging)
-"""The modules of descriptors, each after those whose values its own stand on: emptying goes the other way."""
-NEEDS: Final = {"show_version": (), **{name: needs for family in FAMILIES for name, needs in family.NEEDS.items()}}
-"""The messages, and of each the fields, that are used."""
+FAMILIES: Final[tuple[ModuleType, ...]] = (
+    tables,
+    memif,
+    interfaces,
+    observed,
+    addressing,
+    receiving,
+    routing,
+    bridging,
+    crossing,
+    l3crossing,
+    arp,
+    punting,
+    dhcp,
+)
+"""The modules of descriptors, each after those whose values its own stand on: emptying goes the other way.
+
+Each has `NEEDS`, the messages that it uses and their fields, and `descriptors`. One that a VPP may do without has
+`OPTIONAL` as well, and `PLUGIN`, the file name of the plugin that has its messages, unless that is VPP itself.
+"""
+
+
+def is_optional(family: ModuleType) -> bool:
+    """Whether a VPP without a family will do."""
+    return getattr(family, "OPTIONAL", False)
+
+
+def _together(*needs: Needs) -> dict[str, tuple[str, ...]]:
+    fields: dict[str, set[str]] = {}
+    for one in needs:
+        for name, used in one.items():
+            fields.setdefault(name, set()).update(used)
+    return {name: tuple(sorted(used)) for name, used in fields.items()}
+
+
+NEEDS: Final = _together({"show_version": ()}, *(family.NEEDS for family in FAMILIES if not is_optional(family)))
+"""The messages, and of each the fields, without which a VPP is refused."""
+OPTIONAL_NEEDS: Final = _together(
+    *interfaces.OPTIONAL_NEEDS.values(), *(family.NEEDS for family in FAMILIES if is_optional(family))
+)
+"""The messages, and of each the fields, that are used when somebody asks for what they are for."""
 
 
 class VppDataplane:
@@ -29,7 +85,7 @@ class VppDataplane:
 
     name = "vpp"
 
-    def __init__(self, socket: Path, *, timeout: float = 5.0, link_key: Callable[[str], str] | None = None) -> None:
+    def __init__(self, socket: Path, *, timeout: float = 10.0, link_key: Callable[[str], str] | None = None) -> None:
         """Takes what it needs.
 
         Args:
@@ -39,14 +95,27 @@ class VppDataplane:
         """
         self.ready = asyncio.Event()
         self._client = Vpp(socket, needs=NEEDS, appeared=self._appeared, timeout=timeout)
-        driver = Driver(self._client, link_key=link_key)
+        driver = self._driver = Driver(self._client, link_key=link_key)
+        self._watch = Watch(driver)
         self._descriptors: tuple[Descriptor, ...] = tuple(
-            descriptor for family in FAMILIES for descriptor in family.descriptors(driver)
+            descriptor for family in FAMILIES for descriptor in _descriptors(family, driver)
         )
 
     def descriptors(self) -> Sequence[Descriptor]:
         """What makes values real."""
         return self._descriptors
+
+    def value_types(self) -> Mapping[str, tuple[type, ...]]:
+        """The types of the values that can be asked for, by the prefix of their keys."""
+        return TYPES
+
+    def check(self, value: Any) -> Any:
+        """A value from outside in the form in which `retrieve` gives it back.
+
+        Raises:
+            ValueError: VPP would not take it; names the field and the remedy.
+        """
+        return checked(value)
 
     @property
     def problem(self) -> str:
@@ -54,8 +123,29 @@ class VppDataplane:
         return self._client.problem
 
     async def run(self) -> None:
-        """The root task: stays connected."""
-        await self._client.run()
+        """The root task: stays connected, and listens."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._client.run(), name="vpp-client")
+            tasks.create_task(self._watch.run(), name="vpp-watch")
+
+    def watch_interfaces(self) -> AsyncIterator[Mapping[str, Any | None]]:
+        """Values that VPP shows of interfaces (their states, devices, leases) by key, and then every difference.
+
+        They are for `Scheduler.notify`. Of what was not taken yet only the last counts.
+        """
+        return self._watch.news()
+
+    async def read_leases(self) -> Sequence[DhcpLease] | None:
+        """All DHCP leases of now; None when VPP went away meanwhile."""
+        try:
+            await self._driver.prepare()
+            return await dhcp.leases(self._driver)
+        except VppError:
+            return None
+
+    def watch_leases(self) -> AsyncIterator[tuple[DhcpLease, ...]]:
+        """All DHCP leases once there are any, and again whenever they changed, for ever; also those from before."""
+        return self._watch.leases()
 
     async def remove_everything(self, *, patience: float = 3.0) -> tuple[int, str]:
         """Takes out of VPP all that was ever put there, when it can be reached within `patience` seconds.
@@ -78,4 +168,13 @@ class VppDataplane:
             await asyncio.wait([running])
 
     async def _appeared(self) -> None:
+        self._watch.appeared(self._client.connection)
         self.ready.set()
+
+
+def _descriptors(family: ModuleType, driver: Driver) -> Iterator[Descriptor]:
+    for descriptor in family.descriptors(driver):
+        if is_optional(family):
+            yield OptionalDescriptor(descriptor, driver, needs=family.NEEDS, plugin=getattr(family, "PLUGIN", ""))
+        else:
+            yield descriptor

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cluster import TestCluster, cluster_of, eventually, netns_path
+from tests.integration.cluster import TestCluster, cluster_of, eventually, ip, netns_path
 from tests.integration.conftest import Etcd
 
 pytestmark = [pytest.mark.etcd, pytest.mark.root]
@@ -31,7 +31,7 @@ CASES = [
 @pytest.fixture
 def cluster(etcd: Etcd, tmp_path: Path) -> Iterator[TestCluster]:
     with cluster_of(etcd, tmp_path) as made:
-        made.ipv6 = True
+        made.networks = (*made.networks, "fd00:10:201::/64")
         yield made
 
 
@@ -77,3 +77,15 @@ async def test_a_pod_keeps_its_addresses_of_both_families_across_a_restart(clust
     assert b.addresses == ("10.1.1.3", "fd00:10:1:1::3")
     assert one.get("contiv/v1/ipam/allocations")["Pods"][0]["OtherIPs"] == ["fd00:10:1:1::2"]
     assert one.get("contiv/v1/ipam")["podSubnetThisNode"] == "10.1.1.0/24,fd00:10:1:1::/64"
+
+
+async def test_routes_over_a_link_of_the_host_come_back_with_it(cluster: TestCluster) -> None:
+    cluster.contiv_conf = f"{{nodeToNodeTransport: nooverlay, ipamConfig: {{{PODS['IPv4']}}}}}"
+    one, two = await cluster.up(1, 2)
+    a, c = cluster.pod("a"), cluster.pod("c")
+    one.add(a), two.add(c)
+    eventually(lambda: a.ping(c.address))
+    ip("link", "set", "eth0", "down", netns=one.netns)
+    assert "10.1.2.0/24" not in ip("route", netns=one.netns)
+    ip("link", "set", "eth0", "up", netns=one.netns)
+    eventually(lambda: a.ping(c.address))

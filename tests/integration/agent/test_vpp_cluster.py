@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from contivpp.model import keys
+from contivpp.store.client import Store
 from tests.integration.cluster import TestCluster, TestNode, TestPod, cluster_of, eventually, ip, netns_path
 from tests.integration.conftest import Etcd
 from tests.integration.dataplane.vpp import RealVpp
@@ -211,7 +214,7 @@ async def test_a_hung_vpp_is_said_to_hang_and_recovers(cluster: TestCluster, nod
     a, _, c = await three_pods(cluster)
     node = nodes[0]
     node.vpp.freeze()
-    eventually(lambda: "hangs" in str(node.agent.get("readiness")))
+    eventually(lambda: "hangs" in str(node.agent.get("readiness")), 40)
     node.vpp.thaw()
     node.agent.wait_until_ready()
     eventually(lambda: a.ping(c.address))
@@ -261,3 +264,27 @@ async def test_a_nic_that_goes_and_comes_back_is_taken_again(
     node.plug_in()
     eventually(lambda: a.ping(c.address))
     assert node.agent.get("readiness")["state"] == 1
+
+
+async def test_values_of_vpp_are_named_from_outside(cluster: TestCluster, nodes: tuple[VppNode, VppNode]) -> None:
+    [agent], vpp = await cluster.up(1), nodes[0].vpp
+    items = {
+        "vpp/interface/mine": {"name": "mine", "mac": "02:fe:00:00:00:77", "mtu": 1400},
+        "vpp/address/mine/10.77.0.1/24": {"interface": "mine", "address": "10.77.0.1/24"},
+        "vpp/interface/podGwLoop": {"mtu": 1300},
+        "vpp/interface/wrong": {"name": "wrong", "parent": "mine", "vlan": 9999},
+    }
+    prefix = keys.external_prefix(agent.name)
+    async with await Store.open(cluster.etcd.config) as store:
+        for key, fields in items.items():
+            await store.put(prefix + key, json.dumps(fields).encode())
+        eventually(lambda: "10.77.0.1/24" in vpp.cli("show", "interface", "address"))
+        eventually(lambda: "1300/0/0/0" in vpp.cli("show", "interface"))
+        told = json.dumps(agent.get("contiv/v1/external-config"))
+        assert "field vlan: 9999 is not between 1 and 4094" in told
+        for key in items:
+            await store.delete(prefix + key)
+        eventually(lambda: "10.77.0.1/24" not in vpp.cli("show", "interface", "address"))
+        eventually(lambda: "1300/0/0/0" not in vpp.cli("show", "interface"))
+    states = agent.get("scheduler/dump?key-prefix=vpp/interface-state/&view=cached")
+    assert "UP" in json.dumps(states), "the scheduler knows which interfaces carry packets"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ from contivpp.dataplane.linux.values import (
     Route,
     Rule,
     Sysctl,
+    TapEnd,
     Veth,
     Vxlan,
 )
-from contivpp.scheduler.api import by_key
+from contivpp.scheduler.api import Dependency, Observed, Operation, OperationKind, Outcome, by_key
 from contivpp.scheduler.scheduler import Scheduler
 from contivpp.scheduler.state import ValueState
 
@@ -269,3 +270,68 @@ async def test_checksums_are_computed_before_they_are_sent_where_that_is_asked_f
         assert ip("link", "show", "hpoda", netns=one).split(":")[0] == index, "the link lives on"
         assert (await Scheduler(plane.descriptors()).resync(by_key(replace(link, offload=False)))).executed == 0
         await plane.close()
+
+
+class MadeElsewhere:
+    """Stands for another data plane that makes TAPs in namespaces."""
+
+    name = "elsewhere"
+    prefix = "elsewhere/"
+
+    def dependencies(self, key: str, value: Any) -> Iterable[Dependency]:
+        return ()
+
+    def derived(self, key: str, value: Any) -> Mapping[str, Any]:
+        return {}
+
+    async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
+        for operation in operations:
+            name, netns = operation.value
+            word = "del" if operation.kind is OperationKind.DELETE else "add"
+            ip("tuntap", word, "dev", name, "mode", "tap", netns=netns)
+            if word == "add":
+                ip("link", "set", name, "up", netns=netns)
+        return [Outcome()] * len(operations)
+
+    async def retrieve(self) -> Mapping[str, Observed]:
+        return {}
+
+
+async def test_an_end_that_somebody_else_makes_in_a_pod_is_taken_over_and_found_again(tmp_path: Path) -> None:
+    with namespaces("taps", "tap-pod") as (node, inside):
+        plane = LinuxDataplane(tmp_path, netns=path(node))
+        name = Veth.peer_link("tap-a")
+        end = TapEnd(name, "eth0", path(inside), "elsewhere/a", ipv6=True)
+        host = TapEnd("vpp1", "vpp1", "", "elsewhere/host")
+        wanted = by_key(
+            end,
+            host,
+            Address(name, "10.1.1.2/32"),
+            Address(name, "fd00:10:1:1::2/128"),
+            Route("10.1.1.1/32", link=name, scope="link"),
+            Route("0.0.0.0/0", via="10.1.1.1", link=name),
+            Neighbour(name, "10.1.1.1", "02:fe:00:00:00:01"),
+            Address("vpp1", "172.30.1.2/24"),
+        )
+        scheduler = Scheduler([MadeElsewhere(), *plane.descriptors()])
+        assert (await scheduler.commit(wanted)).errors == {}
+        assert scheduler.state_of(end.key) is ValueState.PENDING, "it waits for the link"
+        result = await scheduler.commit({"elsewhere/a": ("eth0", inside), "elsewhere/host": ("vpp1", node)})
+        assert result.errors == {}
+        assert {scheduler.state_of(key) for key in wanted} == {ValueState.CONFIGURED}
+        assert "10.1.1.2/32" in ip("addr", "show", "eth0", netns=inside)
+        assert "default via 10.1.1.1" in ip("route", netns=inside)
+        await plane.close()
+
+        again = LinuxDataplane(tmp_path, netns=path(node))
+        found = {
+            key: seen.value
+            for descriptor in again.descriptors()
+            for key, seen in (await descriptor.retrieve()).items()
+            if not key.startswith("linux/link-name/")
+        }
+        assert found == wanted
+        await again.remove_everything()
+        assert "inet" not in ip("-br", "addr", "show", "eth0", netns=inside).replace("inet6 fe80", "")
+        assert "10.1.1.1" not in ip("route", netns=inside)
+        await again.close()

@@ -6,10 +6,8 @@ import asyncio
 import contextlib
 import dataclasses
 import ipaddress
-import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,49 +24,9 @@ from contivpp.dataplane.vpp.values.interfaces import HostInterface, Loopback, Vx
 from contivpp.dataplane.vpp.values.routing import VppNeighbour, VppRoute
 from contivpp.scheduler.scheduler import Scheduler
 from tests.integration.cluster import ip
-from tests.integration.dataplane.vpp import RealVpp
+from tests.integration.dataplane.vpp import RealVpp, found, keyed
 
 pytestmark = [pytest.mark.vpp, pytest.mark.root]
-NETNS = f"contiv-vpp-{os.getpid()}"
-
-
-@pytest.fixture
-def netns() -> Iterator[str]:
-    ip("netns", "add", NETNS)
-    try:
-        yield NETNS
-    finally:
-        ip("netns", "del", NETNS)
-
-
-@pytest.fixture
-def vpp(tmp_path: Path, netns: str) -> Iterator[RealVpp]:
-    made = RealVpp(tmp_path / "vpp", netns=netns)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.end()
-
-
-@pytest.fixture
-async def connection(vpp: RealVpp) -> AsyncIterator[Connection]:
-    opened = await Connection.open(vpp.socket, "test", timeout=2)
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-async def plane(vpp: RealVpp) -> AsyncIterator[VppDataplane]:
-    made = VppDataplane(vpp.socket, timeout=2)
-    running = asyncio.create_task(made.run())
-    async with asyncio.timeout(20):
-        await made.ready.wait()
-    yield made
-    running.cancel()
-    await asyncio.wait([running])
-
-
 PACKED: list[tuple[str, dict[str, Any]]] = [
     ("sw_interface_dump", {"name_filter_valid": True, "name_filter": "loop"}),
     ("create_loopback_instance", {"mac_address": "02:fe:00:00:00:01", "is_specified": True, "user_instance": 3}),
@@ -277,15 +235,6 @@ VALUES: dict[str, list[Any]] = {
 }
 
 
-def keyed(values: list[Any]) -> dict[str, Any]:
-    return {value.key: value for value in values}
-
-
-async def found(plane: VppDataplane) -> dict[str, Any]:
-    answers = await asyncio.gather(*(one.retrieve() for one in plane.descriptors()))
-    return {key: item.value for answer in answers for key, item in answer.items()}
-
-
 @pytest.mark.parametrize("name", VALUES)
 async def test_what_is_made_is_read_back_and_taken_away_again(plane: VppDataplane, name: str) -> None:
     before = await found(plane)
@@ -366,7 +315,7 @@ async def test_two_namespaces_reach_each_other_through_vpp(plane: VppDataplane, 
     values: list[Any] = []
     with contextlib.ExitStack() as stack:
         for number in (1, 2):
-            pod = f"{NETNS}-pod{number}"
+            pod = f"{netns}-pod{number}"
             ip("netns", "add", pod)
             stack.callback(ip, "netns", "del", pod)
             mac, gateway = f"02:fe:00:00:01:0{number}", f"02:fe:00:00:00:0{number}"
@@ -388,7 +337,7 @@ async def test_two_namespaces_reach_each_other_through_vpp(plane: VppDataplane, 
         result = await scheduler.commit(keyed(values))
         assert dict(result.errors) == {}
         assert await found(plane) == keyed(values)
-        command = ["ip", "netns", "exec", f"{NETNS}-pod1", "ping", "-n", "-q", "-c", "5", "-i", "0.1", "10.9.2.2"]
+        command = ["ip", "netns", "exec", f"{netns}-pod1", "ping", "-n", "-q", "-c", "5", "-i", "0.1", "10.9.2.2"]
         said = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
         assert " 0% packet loss" in said.stdout, said.stdout
         again = await Scheduler(plane.descriptors()).resync(keyed(values))

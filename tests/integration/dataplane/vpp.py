@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from contivpp.dataplane.vpp.plane import VppDataplane
 
 CONFIG = """unix {{ nodaemon log {folder}/vpp.log full-coredump cli-listen {folder}/cli.sock poll-sleep-usec 100 }}
 socksvr {{ socket-name {folder}/api.sock }}
@@ -17,6 +23,7 @@ statseg {{ socket-name {folder}/stats.sock size 32M }}
 memory {{ main-heap-size 256M }}
 buffers {{ buffers-per-numa 8192 }}
 plugins {{ plugin dpdk_plugin.so {{ disable }} {without} }}
+{more}
 """
 
 
@@ -31,7 +38,7 @@ def prefix() -> Path | None:
 class RealVpp:
     """One VPP that can be killed, frozen and started again."""
 
-    def __init__(self, folder: Path, *, netns: str = "", without: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, *, netns: str = "", without: tuple[str, ...] = (), more: str = "") -> None:
         found = prefix()
         if found is None or not (found / "bin" / "vpp").exists():
             pytest.skip(f"there is no VPP ({found or 'VPP_PREFIX is not set'}): install one and name it in VPP_PREFIX")
@@ -42,7 +49,7 @@ class RealVpp:
         self.socket = folder / "api.sock"
         folder.mkdir(parents=True, exist_ok=True)
         disabled = " ".join(f"plugin {name}_plugin.so {{ disable }}" for name in without)
-        (folder / "startup.conf").write_text(CONFIG.format(folder=folder, without=disabled))
+        (folder / "startup.conf").write_text(CONFIG.format(folder=folder, without=disabled, more=more))
 
     def start(self) -> None:
         """Starts it, and waits until its API socket is there."""
@@ -83,3 +90,28 @@ class RealVpp:
         """What vppctl says to a command."""
         command = [str(self._prefix / "bin" / "vppctl"), "-s", str(self.folder / "cli.sock"), *words]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+
+
+@contextlib.asynccontextmanager
+async def connected(vpp: RealVpp) -> AsyncIterator[VppDataplane]:
+    """The driver, connected to a VPP that runs."""
+    plane = VppDataplane(vpp.socket, timeout=2)
+    running = asyncio.create_task(plane.run())
+    try:
+        async with asyncio.timeout(20):
+            await plane.ready.wait()
+        yield plane
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+def keyed(values: list[Any]) -> dict[str, Any]:
+    """Values by their keys."""
+    return {value.key: value for value in values}
+
+
+async def found(plane: VppDataplane) -> dict[str, Any]:
+    """Everything of ours that VPP has, by key."""
+    answers = await asyncio.gather(*(one.retrieve() for one in plane.descriptors()))
+    return {key: item.value for answer in answers for key, item in answer.items() if not item.foreign}

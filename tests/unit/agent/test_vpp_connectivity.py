@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contivpp.agent.connectivity.vpp import VppConnectivity
+from contivpp.agent.connectivity.vpp_taps import TapAttachment, taps_of
 from contivpp.agent.node_address import attachment_of, choose_node_addresses, why_no_address
 from contivpp.agent.pods.api import Sandbox
-from contivpp.agent.view import LocalPod, OwnNode, RemoteNode
-from contivpp.dataplane.linux.values import Veth
+from contivpp.agent.view import LocalPod, NodeNic, OwnNode, RemoteNode
+from contivpp.dataplane.linux.values import Address, Neighbour, Route, TapEnd, Veth
 from contivpp.dataplane.vpp.values.interfaces import HostInterface, Loopback, VxlanTunnel
 from contivpp.dataplane.vpp.values.routing import VppRoute
+from contivpp.dataplane.vpp.values.tap import Tap
 from contivpp.model.config import ContivConfig
 from contivpp.model.keys import PodID
 
@@ -29,7 +32,7 @@ OWN = OwnNode(
     addresses=("192.168.16.1/24",),
     management=("10.0.0.1",),
     mtu=1500,
-    uplink="eth1",
+    main_nic=NodeNic("eth1", mtu=1500),
     gateways=("192.168.16.100",),
     host=("10.0.0.1",),
 )
@@ -96,5 +99,42 @@ def test_the_address_counts_once_the_link_for_vpp_is_there() -> None:
 
 
 def test_what_vpp_knows_of_the_host_is_what_others_reach_it_by() -> None:
-    assert attachment_of(CONFIG, HOST) == {"uplink": "eth1", "gateways": ("192.168.16.100",), "host": ("10.0.0.1",)}
+    assert attachment_of(CONFIG, HOST) == {
+        "main_nic": NodeNic("eth1", mtu=9000),
+        "other_nics": (),
+        "gateways": ("192.168.16.100",),
+        "host": ("10.0.0.1",),
+    }
     assert attachment_of(ContivConfig.parse(""), HOST) == {}
+
+
+def test_with_taps_nothing_of_a_pods_link_is_on_the_node() -> None:
+    renderer = VppConnectivity(attachment=TapAttachment(rx_ring=1024, gso=True))
+    values = dict(renderer.local_pod(POD, OWN, PLAN))
+    container = "c0ffee" * 10
+    tap = Tap(
+        f"vpp-tap-{container}"[:63],
+        "eth0",
+        PLAN.pod_macs(container)[1],
+        PLAN.pod_macs(container)[0],
+        "/run/netns/a",
+        mtu=1450,
+        host_mtu=1450,
+        rx_ring=1024,
+        gso=True,
+    )
+    assert values[tap.key] == tap
+    [end] = [one for one in values.values() if isinstance(one, TapEnd)]
+    assert (end.host_name, end.netns, end.made_by) == ("eth0", "/run/netns/a", tap.key)
+    assert {one.link for one in values.values() if isinstance(one, Address | Route | Neighbour)} == {end.name}
+    assert renderer.host_interface(container) == ""
+    assert not any(isinstance(one, Veth) for one in {**values, **renderer.own_node(OWN, PLAN)}.values())
+
+
+def test_taps_are_used_where_the_kernel_has_vhost_net_unless_the_file_says_otherwise(tmp_path: Path) -> None:
+    there, missing = tmp_path / "vhost-net", tmp_path / "none"
+    there.touch()
+    config = ContivConfig.parse("{dataplane: vpp, tapv2RxRingSize: 512, tcpChecksumOffloadDisabled: false}")
+    assert taps_of(config, vhost_net=there) == TapAttachment(rx_ring=512, checksum_offload=True)
+    assert taps_of(config, vhost_net=missing) is None
+    assert taps_of(ContivConfig.parse("{dataplane: vpp, useTAPInterfaces: false}"), vhost_net=there) is None

@@ -139,7 +139,9 @@ class World:
         """Starts an agent anew; what ran before is gone without a word."""
         real = LinuxDataplane(self.tmp)
         renderer = LinuxConnectivity()
-        registry = PodRegistry(self.pods, mtu_of=lambda view: renderer.mtu(view.own))
+        registry = PodRegistry(
+            self.pods, mtu_of=lambda view: renderer.mtu(view.own), host_interface_of=renderer.host_interface
+        )
         view = View(self.config, self.config.plan, OwnNode(OWN))
         registry.load(view)
         recorder = Recorder(self.features(renderer))

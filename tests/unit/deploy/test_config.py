@@ -29,3 +29,6 @@ def test_the_subnets_are_those_that_the_agent_takes(run: Run) -> None:
     assert answer["subnets"]["ipamConfig.vxlanCIDR"] == "192.168.30.0/24"
     one = run("contivpp_config", contiv={"ipamConfig": {"contivCIDR": "10.128.0.0/14"}})["subnets"]
     assert one["ipamConfig.podSubnetCIDR"].startswith("10.12")
+    both = run("contivpp_config", contiv={"ipamConfig": {"podSubnetCIDR": "10.1.0.0/16,fd00:10:1::/48"}})["subnets"]
+    assert both["ipamConfig.podSubnetCIDR"] == "10.1.0.0/16"
+    assert both["ipamConfig.podSubnetCIDR (second)"] == "fd00:10:1::/48"

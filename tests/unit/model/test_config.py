@@ -286,12 +286,7 @@ def test_single_subnets_beside_the_one_block_are_told_to_have_no_effect():
         ("stealFirstNIC: true", "stealFirstNIC"),
         ("stealInterface: eth1", "stealInterface"),
         ("ipamConfig: {useExternalIPAM: true}", "ipamConfig.useExternalIPAM"),
-        ("ipamConfig: {nodeInterconnectDHCP: true}", "ipamConfig.nodeInterconnectDHCP"),
         ("nodeConfig: [{nodeName: a, stealInterface: eth1}]", "nodeConfig[0].stealInterface"),
-        (
-            "nodeConfig: [{nodeName: a, mainVPPInterface: {useDHCP: true}}]",
-            "nodeConfig[0].mainVPPInterface.useDHCP",
-        ),
         (
             "nodeConfig: [{nodeName: a, otherVPPInterfaces: [{interfaceName: b}]}]",
             "nodeConfig[0].otherVPPInterfaces",
@@ -306,12 +301,11 @@ def test_what_this_build_cannot_do_is_told_and_never_ignored(text, option):
 
 
 def test_what_has_no_effect_on_vpp_is_told():
-    config = ContivConfig.parse("{dataplane: vpp, useTAPInterfaces: true, podVRFID: 7}")
+    config = ContivConfig.parse("{dataplane: vpp, tapInterfaceVersion: 2, podVRFID: 7}")
 
     assert config.unsupported() == []
     assert config.without_effect() == [
-        "useTAPInterfaces: has no effect on the vpp data plane: "
-        "pods and the host are attached by veth pairs with AF_PACKET"
+        "tapInterfaceVersion: has no effect on the vpp data plane: VPP has version 2 only"
     ]
 
 

@@ -156,10 +156,10 @@ def test_the_tables_say_what_the_oracle_says(history: list[Any], gone: set[int],
             world.apply(step)
         else:
             world.put_pod(step)
-    for number in sorted(gone):
-        if number < len(history) and isinstance(history[number], dict) and history[number]["kind"] != "Namespace":
-            if _key(history[number]) in world.cluster.policies:
-                world.delete(history[number])
+    manifests = [step for step in history if isinstance(step, dict)]
+    for manifest in [manifests[number] for number in sorted(gone) if number < len(manifests)]:
+        if _key(manifest) in world.cluster.policies:
+            world.delete(manifest)
     assert list(world.wrong(version)) == []
 
 

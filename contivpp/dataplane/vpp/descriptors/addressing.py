@@ -1,4 +1,4 @@
-"""Tables, and the addresses of interfaces."""
+"""The tables and the addresses of interfaces."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from contivpp.dataplane.vpp.descriptors.dhcp import leases
 from contivpp.dataplane.vpp.descriptors.driver import (
     NO_INTERFACE,
     Driver,
@@ -19,7 +20,6 @@ from contivpp.dataplane.vpp.descriptors.driver import (
 from contivpp.dataplane.vpp.values.addressing import (
     InterfaceAddress,
     InterfaceTable,
-    Table,
     Unnumbered,
     addresses_prefix,
     table_key,
@@ -28,8 +28,6 @@ from contivpp.dataplane.vpp.values.interfaces import interface_key
 from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, Outcome
 
 NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "ip_table_add_del_v2": ("table", "is_add"),
-    "ip_table_dump": (),
     "sw_interface_set_table": ("sw_if_index", "is_ipv6", "vrf_id"),
     "sw_interface_get_table": ("sw_if_index", "is_ipv6"),
     "sw_interface_add_del_address": ("sw_if_index", "is_add", "prefix"),
@@ -43,45 +41,10 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
 def descriptors(driver: Driver) -> tuple[Descriptor, ...]:
     """One of each kind."""
     return (
-        TableDescriptor(driver),
         InterfaceTableDescriptor(driver),
         AddressDescriptor(driver),
         UnnumberedDescriptor(driver),
     )
-
-
-class TableDescriptor(DriverDescriptor):
-    """Routing tables other than the first."""
-
-    name = "vpp-table"
-    prefix = Table.prefix
-
-    def dependencies(self, key: str, value: Table) -> Iterable[Dependency]:
-        """None.
-
-        Raises:
-            ValueError: table 0 is VPP's own.
-        """
-        if not value.vrf:
-            raise ValueError("table 0 is there without being asked for")
-        return ()
-
-    async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
-        """One pipeline; VPP never renames a table."""
-
-        def requests(operation: Operation) -> list[Request]:
-            return [_table_request(operation.value, add=is_add(operation))]
-
-        return await self._driver.apply(operations, requests, gone=("NO_SUCH_FIB",), updates=False)
-
-    async def retrieve(self) -> Mapping[str, Observed]:
-        """Every table but the first ones: nobody else makes any in a node's VPP."""
-        values = [
-            Table(item.table.table_id, 6 if item.table.is_ip6 else 4, item.table.name)
-            for item in await self._driver.connection.dump("ip_table_dump")
-            if item.table.table_id
-        ]
-        return {value.key: Observed(value) for value in values}
 
 
 class InterfaceTableDescriptor(DriverDescriptor):
@@ -161,23 +124,25 @@ class AddressDescriptor(DriverDescriptor):
         )
 
     async def retrieve(self) -> Mapping[str, Observed]:
-        """Every address of an interface of ours that has its own."""
+        """Every address of an interface of ours that has its own; what DHCP put there is VPP's own doing."""
         connection, interfaces = self._driver.connection, self._driver.interfaces
         await self._driver.read_interfaces()
         borrowed = {item.sw_if_index for item in await connection.dump("ip_unnumbered_dump", sw_if_index=NO_INTERFACE)}
+        given = {(lease.interface, lease.address) for lease in await leases(self._driver)}
+        places = [
+            (name, {"sw_if_index": interfaces.number(name), "is_ipv6": is_ipv6})
+            for name in interfaces.names()
+            if interfaces.number(name) not in borrowed
+            for is_ipv6 in (False, True)
+        ]
+        lists = await self._driver.dumps([("ip_address_dump", place) for _, place in places])
+        used = [(name, place, items) for (name, place), items in zip(places, lists, strict=True) if items]
+        tables = await connection.batch([("sw_interface_get_table", place) for _, place, _ in used])
         found: dict[str, Observed] = {}
-        for name in interfaces.names():
-            number = interfaces.number(name)
-            if number in borrowed:
-                continue
-            for version in (4, 6):
-                items = await connection.dump("ip_address_dump", sw_if_index=number, is_ipv6=version == 6)
-                if not items:
-                    continue
-                table = await connection.call("sw_interface_get_table", sw_if_index=number, is_ipv6=version == 6)
-                for item in items:
-                    value = InterfaceAddress(name, str(item.prefix), table.vrf_id)
-                    found[value.key] = Observed(value)
+        for (name, _, items), table in zip(used, tables, strict=True):
+            for item in items:
+                value = InterfaceAddress(name, str(item.prefix), getattr(table, "vrf_id", 0))
+                found[value.key] = Observed(value, foreign=(name, value.address) in given)
         return found
 
 
@@ -201,24 +166,33 @@ class UnnumberedDescriptor(DriverDescriptor):
         return await self._driver.apply(operations, requests, gone=("INVALID_SW_IF_INDEX",))
 
     async def retrieve(self) -> Mapping[str, Observed]:
-        """Every interface of ours that borrows."""
+        """Every interface of ours that borrows from another one of ours."""
         connection, interfaces = self._driver.connection, self._driver.interfaces
         await self._driver.read_interfaces()
+        pairs = [
+            (item, name, lender)
+            for item in await connection.dump("ip_unnumbered_dump", sw_if_index=NO_INTERFACE)
+            if (name := interfaces.name(item.sw_if_index)) and (lender := interfaces.name(item.ip_sw_if_index))
+        ]
+        versions = await self._versions(sorted({item.ip_sw_if_index for item, _, _ in pairs}))
+        questions = [
+            {"sw_if_index": item.sw_if_index, "is_ipv6": versions[item.ip_sw_if_index] == (6,)} for item, _, _ in pairs
+        ]
+        tables = await connection.batch([("sw_interface_get_table", question) for question in questions])
         found: dict[str, Observed] = {}
-        for item in await connection.dump("ip_unnumbered_dump", sw_if_index=NO_INTERFACE):
-            name, lender = interfaces.name(item.sw_if_index), interfaces.name(item.ip_sw_if_index)
-            if not name or not lender:
-                continue
-            versions = [
-                version
-                for version in (4, 6)
-                if await connection.dump("ip_address_dump", sw_if_index=item.ip_sw_if_index, is_ipv6=version == 6)
-            ]
-            ipv6 = versions == [6]
-            table = await connection.call("sw_interface_get_table", sw_if_index=item.sw_if_index, is_ipv6=ipv6)
-            value = Unnumbered(name, lender, table.vrf_id, tuple(versions))
+        for (item, name, lender), table in zip(pairs, tables, strict=True):
+            value = Unnumbered(name, lender, getattr(table, "vrf_id", 0), versions[item.ip_sw_if_index])
             found[value.key] = Observed(value)
         return found
+
+    async def _versions(self, lenders: Sequence[int]) -> dict[int, tuple[int, ...]]:
+        """The IP versions in which interfaces have addresses, by VPP's number of each."""
+        places = [(number, version) for number in lenders for version in (4, 6)]
+        lists = await self._driver.dumps(
+            [("ip_address_dump", {"sw_if_index": number, "is_ipv6": version == 6}) for number, version in places]
+        )
+        held = {place for place, items in zip(places, lists, strict=True) if items}
+        return {number: tuple(version for version in (4, 6) if (number, version) in held) for number in lenders}
 
     def _request(self, value: Unnumbered, *, add: bool) -> Request:
         interfaces = self._driver.interfaces
@@ -228,8 +202,3 @@ class UnnumberedDescriptor(DriverDescriptor):
             "is_add": add,
         }
         return "sw_interface_set_unnumbered", fields
-
-
-def _table_request(value: Table, *, add: bool) -> Request:
-    table = {"table_id": value.vrf, "is_ip6": value.version == 6, "name": value.name}
-    return "ip_table_add_del_v2", {"table": table, "create_mfib": True, "is_add": add}

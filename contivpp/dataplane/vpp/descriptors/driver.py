@@ -7,59 +7,23 @@ operation has failed when any of its requests has.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from contivpp.dataplane.vpp.api.client import Vpp
 from contivpp.dataplane.vpp.api.connection import Connection, Fields
 from contivpp.dataplane.vpp.api.errors import VppDown, VppError, VppRefused
+from contivpp.dataplane.vpp.descriptors import names
 from contivpp.scheduler.api import DONE, Operation, OperationKind, Outcome
 
-NO_INTERFACE: Final = 0xFFFFFFFF
-TAG: Final = "contiv:"
+NO_INTERFACE: Final = names.NO_INTERFACE
+TAG: Final = names.TAG
 """What the tags of everything that is ours start with, before the logical name."""
+_DUMPS: Final = 64  # that may be under way at once
 Request = tuple[str, Fields]
-
-
-class Interfaces:
-    """VPP's numbers of interfaces by their logical names, as far as they were made or read."""
-
-    def __init__(self) -> None:
-        """Starts empty."""
-        self._number: dict[str, int] = {}
-        self._name: dict[int, str] = {}
-
-    def replace(self, numbers: Mapping[str, int]) -> None:
-        """Takes everything that there is."""
-        self._number = dict(numbers)
-        self._name = {number: name for name, number in numbers.items()}
-
-    def add(self, name: str, number: int) -> None:
-        """Notes a new interface."""
-        self._number[name] = number
-        self._name[number] = name
-
-    def remove(self, name: str) -> None:
-        """Forgets an interface."""
-        self._name.pop(self._number.pop(name, NO_INTERFACE), None)
-
-    def names(self) -> list[str]:
-        """All logical names, sorted."""
-        return sorted(self._number)
-
-    def number(self, name: str) -> int:
-        """VPP's number of an interface.
-
-        Raises:
-            VppError: there is no such interface.
-        """
-        if name not in self._number:
-            raise VppError(f"VPP has no interface {name}")
-        return self._number[name]
-
-    def name(self, number: int) -> str:
-        """The logical name of an interface; "" for one that is not ours."""
-        return self._name.get(number, "")
+Needs = Mapping[str, tuple[str, ...]]
+"""Messages, and of each the fields, that are used."""
 
 
 class Driver:
@@ -70,7 +34,7 @@ class Driver:
         self._vpp = vpp
         self._reading: asyncio.Task[list[Any]] | None = None
         self._read_from: Connection | None = None
-        self.interfaces = Interfaces()
+        self.interfaces = names.Interfaces()
         self.link_key = link_key
 
     @property
@@ -102,15 +66,30 @@ class Driver:
 
     async def _read_interfaces(self) -> list[Any]:
         connection = self.connection
-        found = [item for item in await connection.dump("sw_interface_dump") if item.tag.startswith(TAG)]
-        self.interfaces.replace({item.tag.removeprefix(TAG): item.sw_if_index for item in found})
+        ours = self.interfaces.replace(await connection.dump("sw_interface_dump"))
         self._read_from = connection
+        return ours
+
+    def lacks(self, needs: Needs) -> list[str]:
+        """What this VPP does not have of some messages, for people.
+
+        Raises:
+            VppDown: there is no VPP.
+        """
+        return self.connection.definitions.lacks(needs)
+
+    async def dumps(self, requests: Sequence[Request]) -> list[list[Any]]:
+        """What each of many dumps lists, asked for in a pipeline; raises as `Connection.dump` does."""
+        found: list[list[Any]] = []
+        for start in range(0, len(requests), _DUMPS):
+            some = requests[start : start + _DUMPS]
+            found += await asyncio.gather(*(self.connection.dump(name, **fields) for name, fields in some))
         return found
 
     async def apply(
         self,
         operations: Sequence[Operation],
-        requests_of: Callable[[Operation], Iterable[Request]],
+        requests_of: Callable[[Operation], Iterable[Request] | None],
         *,
         gone: Iterable[str] = (),
         updates: bool = True,
@@ -119,7 +98,8 @@ class Driver:
 
         Args:
             operations: what to do.
-            requests_of: the requests of one of them; may raise VppError or ValueError.
+            requests_of: the requests of one of them, None for an update that VPP cannot do; may raise VppError or
+                ValueError.
             gone: VPP's names of errors that mean, for a delete, that there is nothing left to delete.
             updates: whether VPP can change such a value; else one that differs is made anew.
         """
@@ -134,12 +114,16 @@ class Driver:
         outcomes = [DONE] * len(operations)
         for position, operation in enumerate(operations):
             try:
-                own = list(requests_of(operation))
+                own = requests_of(operation)
             except (VppError, ValueError) as error:
                 outcomes[position] = Outcome(error=str(error))
                 continue
+            if own is None:
+                outcomes[position] = Outcome(recreate=True)
+                continue
+            before = len(requests)
             requests += own
-            owners += [position] * len(own)
+            owners += [position] * (len(requests) - before)
         try:
             replies = await self.connection.batch(requests)
         except VppDown as error:
@@ -207,3 +191,18 @@ def address_of(address: Any) -> dict[str, Any]:
 def union_of(address: Any) -> dict[str, Any]:
     """An ipaddress address as VPP's union of both families."""
     return {"ip4" if address.version == 4 else "ip6": address.packed}
+
+
+def path_of(number: int, via: str, version: int) -> dict[str, Any]:
+    """A path out of an interface, as VPP has it: to a next hop, "" for whoever is there."""
+    path: dict[str, Any] = {"sw_if_index": number, "weight": 1, "proto": 0 if version == 4 else 1}
+    if via:
+        path["nh"] = {"address": union_of(ipaddress.ip_address(via))}
+    return path
+
+
+def hop_of(path: Any) -> str:
+    """The next hop of a path; "" when there is none."""
+    union = path.nh.address
+    hop = ipaddress.ip_address(union.ip6 if path.proto else union.ip4)
+    return "" if hop.is_unspecified else str(hop)

@@ -1,48 +1,44 @@
 """Interfaces of VPP: made in one pipeline, named by their tags, and found again by them.
 
-The tag is "contiv:" and the logical name; an interface without such a tag is not ours and never touched. What a
-tag cannot say (the far end of a tunnel, the kernel's name of a link) is read from the dumps of each kind.
+The tag is "contiv:" and the logical name; an interface without such a tag is not ours and never touched. What is
+particular to a kind of interface is in `kinds`; here is what they have in common: tag, MTU, and being switched on.
+An interface that was made and not set up to its end, or that somebody switched off, is found as `Unfinished`.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from contivpp.dataplane.vpp.api.errors import VppDown, VppRefused
-from contivpp.dataplane.vpp.descriptors.driver import NO_INTERFACE, TAG, Driver, DriverDescriptor, Request, address_of
-from contivpp.dataplane.vpp.values.addressing import table_key
-from contivpp.dataplane.vpp.values.interfaces import HostInterface, Interface, Loopback, VxlanTunnel
+from contivpp.dataplane.grace import short_grace_periods
+from contivpp.dataplane.vpp.api.errors import VppDown, VppError, VppRefused
+from contivpp.dataplane.vpp.descriptors import kinds
+from contivpp.dataplane.vpp.descriptors.driver import Driver, DriverDescriptor, Request
+from contivpp.dataplane.vpp.descriptors.kinds.kind import Kind, flags_request, is_up, tag_request
+from contivpp.dataplane.vpp.descriptors.names import Tag
+from contivpp.dataplane.vpp.descriptors.optional import remedy
+from contivpp.dataplane.vpp.values.interfaces import INTERFACES
+from contivpp.dataplane.vpp.values.subinterfaces import SubInterface
 from contivpp.scheduler.api import DONE, Dependency, Descriptor, Observed, Operation, OperationKind, Outcome
 
 NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "sw_interface_dump": (),
-    "sw_interface_details": ("sw_if_index", "tag", "flags", "mtu", "l2_address"),
+    "sw_interface_dump": ("sw_if_index",),
+    "sw_interface_details": (
+        *("sw_if_index", "sup_sw_if_index", "tag", "flags", "mtu", "l2_address", "type", "interface_name"),
+        *("interface_dev_type", "sub_outer_vlan_id", "sub_inner_vlan_id", "sub_if_flags"),
+    ),
     "sw_interface_set_flags": ("sw_if_index", "flags"),
     "sw_interface_set_mtu": ("sw_if_index", "mtu"),
+    "sw_interface_set_mac_address": ("sw_if_index", "mac_address"),
     "sw_interface_tag_add_del": ("sw_if_index", "tag", "is_add"),
-    "create_loopback_instance": ("mac_address",),
-    "delete_loopback": ("sw_if_index",),
-    "af_packet_create_v3": ("mode", "hw_addr", "use_random_hw_addr", "host_if_name", "tx_frame_size", "flags"),
-    "af_packet_delete": ("host_if_name",),
-    "af_packet_dump": (),
-    "vxlan_add_del_tunnel_v3": ("is_add", "src_address", "dst_address", "encap_vrf_id", "vni"),
-    "vxlan_tunnel_v2_dump": ("sw_if_index",),
+    **{name: fields for kind in kinds.ALL if not kind.plugin for name, fields in kind.needs.items()},
 }
 """The messages, and of each the fields, that are used here."""
-_LONGEST_TAG: Final = 63
-_UP: Final = 1  # IF_STATUS_API_FLAG_ADMIN_UP
-_MODES: Final = {"ethernet": 1, "ip": 2}
-_VXLAN_DECAP_NEXT: Final = 0xFFFFFFFF  # VPP's default: the L2 input
-_FRAME: Final = 2048
-_FRAME_OVERHEAD: Final = 148  # Ethernet with two tags, and what the kernel keeps with each frame, with room
-_RECEIVE_FRAMES: Final = 2048
-_RECEIVE_LARGE_FRAMES: Final = 512
-_SEND_FRAMES: Final = 512
-_PACKET_V2: Final = 8  # AF_PACKET_API_FLAG_VERSION_2: version 3 hands frames over by the block, a millisecond later
-_NO_MAC: Final = "00:00:00:00:00:00"
+OPTIONAL_NEEDS: Final = {kind.plugin: kind.needs for kind in kinds.ALL if kind.plugin}
+"""By the plugin that has them, the messages of kinds that a VPP may lack."""
+_SLOW_AT_ONCE: Final = 8
 
 
 def descriptors(driver: Driver) -> tuple[Descriptor, ...]:
@@ -50,176 +46,198 @@ def descriptors(driver: Driver) -> tuple[Descriptor, ...]:
     return (InterfaceDescriptor(driver),)
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """An interface that is there, and not switched on."""
+
+    value: Any
+
+    @property
+    def key(self) -> str:
+        """That of the interface."""
+        return str(self.value.key)
+
+
 class InterfaceDescriptor(DriverDescriptor):
-    """Loopbacks, links of the kernel, and tunnels."""
+    """Interfaces of all kinds."""
 
     name = "vpp-interface"
-    prefix = Loopback.prefix
+    prefix = INTERFACES
 
-    def dependencies(self, key: str, value: Interface) -> Iterable[Dependency]:
-        """The link of the kernel, or the table in which a tunnel's packets are routed.
+    def dependencies(self, key: str, value: Any) -> Iterable[Dependency]:
+        """Those of its kind.
 
         Raises:
-            ValueError: the name is too long for a tag.
+            ValueError: the name cannot be in a tag.
         """
-        if len(TAG + value.name) > _LONGEST_TAG:
-            raise ValueError(f"the name {value.name} is longer than {_LONGEST_TAG - len(TAG)} characters")
-        if isinstance(value, VxlanTunnel) and value.vrf:
-            yield Dependency("table", table_key(value.vrf, ipaddress.ip_address(value.source).version))
-        if isinstance(value, HostInterface) and self._driver.link_key is not None:
-            yield Dependency("link", self._driver.link_key(value.host_name))
+        value = _finished(value)
+        _ = Tag(value.name).text
+        return kinds.kind_of(value).dependencies(value, self._driver)
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
-        """Two pipelines: one that makes the interfaces, one that sets them up by the numbers they got."""
+        """Deletes, then creates, then updates; two pipelines make interfaces and set them up by their numbers."""
+        slow = any(kinds.kind_of(_finished(operation.value)).slow for operation in operations)
+        with short_grace_periods() if slow else contextlib.nullcontext():
+            return await self._apply(operations)
+
+    async def _apply(self, operations: Sequence[Operation]) -> list[Outcome]:
         outcomes = [DONE] * len(operations)
-        deletes = [at for at, one in enumerate(operations) if one.kind is OperationKind.DELETE]
-        creates = [at for at, one in enumerate(operations) if one.kind is OperationKind.CREATE]
-        for at, outcome in zip(deletes, await self._delete([operations[at] for at in deletes]), strict=True):
-            outcomes[at] = outcome
-        for at, outcome in zip(creates, await self._create([operations[at].value for at in creates]), strict=True):
-            outcomes[at] = outcome
-        for at, operation in enumerate(operations):
-            if operation.kind is OperationKind.UPDATE:
-                outcomes[at] = await self._update(operation)
+        for kind, carry_out in (
+            (OperationKind.DELETE, self._delete),
+            (OperationKind.CREATE, self._create),
+            (OperationKind.UPDATE, self._update),
+        ):
+            places = [at for at, one in enumerate(operations) if one.kind is kind]
+            if places:
+                for at, outcome in zip(places, await carry_out([operations[at] for at in places]), strict=True):
+                    outcomes[at] = outcome
         return outcomes
 
     async def retrieve(self) -> Mapping[str, Observed]:
-        """Every interface with our tag."""
-        connection = self._driver.connection
-        details = await self._driver.read_interfaces()
-        links = {item.sw_if_index: item.host_if_name for item in await connection.dump("af_packet_dump")}
-        tunnels = {
-            item.sw_if_index: item for item in await connection.dump("vxlan_tunnel_v2_dump", sw_if_index=NO_INTERFACE)
+        """Every interface with our tag; one dump for every kind that this VPP has."""
+        present = [kind for kind in kinds.ALL if kind.dump is not None and not self._lacks(kind)]
+        dumps = [kind.dump for kind in present if kind.dump is not None]
+        items = await self._driver.read_interfaces()
+        details = {
+            kind: {one.sw_if_index: one for one in found}
+            for kind, found in zip(present, await self._driver.dumps(dumps), strict=True)
         }
-        found = {}
-        for item in details:
-            value = _value(item, links, tunnels)
+        found: dict[str, Observed] = {}
+        for item in items:
+            value = self._value(item, details)
             if value is not None:
                 found[value.key] = Observed(value, metadata={"sw_if_index": item.sw_if_index})
         return found
 
-    async def _create(self, values: Sequence[Interface]) -> list[Outcome]:
-        if not values:
-            return []
+    def _value(self, item: Any, details: Mapping[Kind, Mapping[int, Any]]) -> Any | None:
+        tag = Tag.read(item.tag)
+        if tag is None:
+            return None
+        for kind in kinds.ALL:
+            detail = details.get(kind, {}).get(item.sw_if_index)
+            value = kind.value(tag, item, detail, self._driver.interfaces)
+            if value is not None:
+                return value if is_up(item) else Unfinished(value)
+        return None
+
+    def _lacks(self, kind: Kind) -> list[str]:
+        return self._driver.lacks(kind.needs) if kind.plugin else []
+
+    # ---- create
+
+    async def _create(self, operations: Sequence[Operation]) -> list[Outcome]:
+        values = [operation.value for operation in operations]
         try:
+            if any(kinds.kind_of(value).adopts for value in values):
+                await self._driver.read_interfaces()
             await self._driver.prepare()
-            connection, interfaces = self._driver.connection, self._driver.interfaces
-            if found := {value.name for value in values} & set(interfaces.names()):
-                return [Outcome(error=f"VPP has {', '.join(sorted(found))} already")] * len(values)
-            replies = await connection.batch([_create_request(value) for value in values])
-            setting_up: list[Request] = []
-            for value, reply in zip(values, replies, strict=True):
-                if not isinstance(reply, VppRefused):
-                    interfaces.add(value.name, reply.sw_if_index)
-                    setting_up += _setting_up(value, reply.sw_if_index)
-            problems = [one for one in await connection.batch(setting_up) if isinstance(one, VppRefused)]
+            numbers, outcomes = await self._make(values)
+            await self._set_up(values, numbers, outcomes)
         except VppDown as error:
             return [Outcome(error=str(error))] * len(values)
-        outcomes = [
-            Outcome(error=f"{value.name}: {reply}") if isinstance(reply, VppRefused) else DONE
-            for value, reply in zip(values, replies, strict=True)
-        ]
-        if problems:  # rare, and whose it was does not matter: all of them are looked up and tried again
-            return [Outcome(error=str(problems[0])) if one.ok else one for one in outcomes]
         return outcomes
 
-    async def _update(self, operation: Operation) -> Outcome:
-        """Only the MTU can change; everything else needs another interface."""
-        value, before = operation.value, operation.previous
-        if not hasattr(value, "mtu") or dataclasses.replace(before, mtu=value.mtu) != value:
-            return Outcome(recreate=True)
-        if isinstance(value, HostInterface) and _rings(value.mtu) != _rings(before.mtu):
-            return Outcome(recreate=True)
-        number = self._driver.interfaces.number(value.name)
-        [outcome] = await self._driver.apply([operation], lambda _: [_mtu_request(number, value.mtu)])
-        return outcome
+    async def _make(self, values: Sequence[Any]) -> tuple[list[int | None], list[Outcome]]:
+        """The numbers of the interfaces that are there now, and why others are not."""
+        interfaces = self._driver.interfaces
+        numbers: list[int | None] = [None] * len(values)
+        outcomes = [DONE] * len(values)
+        requests: list[Request] = []
+        places: list[int] = []
+        for at, value in enumerate(values):
+            kind = kinds.kind_of(value)
+            try:
+                if missing := self._lacks(kind):
+                    raise VppError(f"{value.name}: {remedy(missing, kind.plugin)}")
+                if value.name in interfaces.names():
+                    raise VppError(f"VPP has an interface {value.name} already")
+                numbers[at] = kind.existing(value, self._driver)
+                if numbers[at] is None:
+                    requests.append(kind.create(value, interfaces))
+                    places.append(at)
+            except (VppError, ValueError) as error:
+                outcomes[at] = Outcome(error=str(error))
+        replies: list[Any] = []
+        for part in _parts([values[at] for at in places]):
+            replies += await self._driver.connection.batch(requests[part])
+        for at, reply in zip(places, replies, strict=True):
+            if isinstance(reply, VppRefused):
+                outcomes[at] = Outcome(error=kinds.kind_of(values[at]).explained(values[at], reply))
+            else:
+                numbers[at] = reply.sw_if_index
+        return numbers, outcomes
+
+    async def _set_up(self, values: Sequence[Any], numbers: Sequence[int | None], outcomes: list[Outcome]) -> None:
+        """Names what is there, and switches it on; notes the first error of each."""
+        requests: list[Request] = []
+        owners: list[int] = []
+        for at, (value, number) in enumerate(zip(values, numbers, strict=True)):
+            if number is not None:
+                own = self._setting_up(value, number)
+                requests += own
+                owners += [at] * len(own)
+        for at, reply in zip(owners, await self._driver.connection.batch(requests), strict=True):
+            if isinstance(reply, VppRefused) and outcomes[at].ok:
+                outcomes[at] = Outcome(error=kinds.kind_of(values[at]).explained(values[at], reply))
+
+    def _setting_up(self, value: Any, number: int) -> list[Request]:
+        kind, interfaces = kinds.kind_of(value), self._driver.interfaces
+        tag = Tag(value.name, kind.memo(value, interfaces))
+        interfaces.add(tag, number)
+        return [tag_request(number, tag.text), *kind.settings(value, number), flags_request(number, up=True)]
+
+    # ---- update and delete
+
+    async def _update(self, operations: Sequence[Operation]) -> list[Outcome]:
+        """In place where VPP can."""
+        interfaces = self._driver.interfaces
+
+        def changes(operation: Operation) -> list[Request] | None:
+            value, before = operation.value, _finished(operation.previous)
+            if type(before) is not type(value):
+                return None
+            kind, number = kinds.kind_of(value), interfaces.number(value.name)
+            requests = kind.change(before, value, number)
+            if requests is not None and isinstance(operation.previous, Unfinished):
+                requests += [*kind.settings(value, number), flags_request(number, up=True)]
+            return requests
+
+        return await self._driver.apply(operations, changes)
 
     async def _delete(self, operations: Sequence[Operation]) -> list[Outcome]:
-        if not operations:
-            return []
-        outcomes = await self._driver.apply(operations, self._delete_requests, gone=("INVALID_SW_IF_INDEX",))
-        for operation, outcome in zip(operations, outcomes, strict=True):
+        """Sub-interfaces first: they go with their parents."""
+        values = [_finished(operation.value) for operation in operations]
+        order = sorted(range(len(values)), key=lambda at: not isinstance(values[at], SubInterface))
+        gone = set().union(*(kinds.kind_of(value).gone for value in values))
+
+        def requests(operation: Operation) -> list[Request]:
+            value = _finished(operation.value)
+            if value.name not in self._driver.interfaces.names():
+                return []
+            return kinds.kind_of(value).delete(value, self._driver.interfaces)
+
+        found: list[Outcome] = []
+        for part in _parts([values[at] for at in order]):
+            found += await self._driver.apply([operations[at] for at in order[part]], requests, gone=gone)
+        outcomes = [DONE] * len(operations)
+        for at, outcome in zip(order, found, strict=True):
+            outcomes[at] = outcome
             if outcome.ok:
-                self._driver.interfaces.remove(operation.value.name)
+                self._driver.interfaces.remove(values[at].name)
         return outcomes
 
-    def _delete_requests(self, operation: Operation) -> list[Request]:
-        value = operation.value
-        match value:
-            case HostInterface():
-                return [("af_packet_delete", {"host_if_name": value.host_name})]
-            case VxlanTunnel():
-                return [("vxlan_add_del_tunnel_v3", {**_tunnel(value), "is_add": False})]
-            case _:
-                return [("delete_loopback", {"sw_if_index": self._driver.interfaces.number(value.name)})]
+
+def _parts(values: Sequence[Any]) -> Iterator[slice]:
+    """Cuts a sequence of values so that no part has more slow ones than may be asked for at once."""
+    start = slow = 0
+    for at, value in enumerate(values):
+        slow += kinds.kind_of(value).slow
+        if slow == _SLOW_AT_ONCE:
+            yield slice(start, at + 1)
+            start, slow = at + 1, 0
+    if start < len(values):
+        yield slice(start, len(values))
 
 
-def _create_request(value: Interface) -> Request:
-    match value:
-        case HostInterface():
-            return "af_packet_create_v3", {
-                "mode": _MODES[value.mode],
-                "hw_addr": value.mac or _NO_MAC,
-                "use_random_hw_addr": False,
-                "host_if_name": value.host_name,
-                "num_rx_queues": 1,
-                "num_tx_queues": 1,
-                "flags": _PACKET_V2,
-                **_rings(value.mtu),
-            }
-        case VxlanTunnel():
-            return "vxlan_add_del_tunnel_v3", {**_tunnel(value), "is_add": True}
-        case _:
-            return "create_loopback_instance", {"mac_address": value.mac}
-
-
-def _rings(mtu: int) -> dict[str, int]:
-    """Rings for frames of `mtu` bytes: 5 MB of the kernel's memory up to 1900. VPP's own choice takes 79 MB."""
-    frame = -(-(mtu + _FRAME_OVERHEAD) // _FRAME) * _FRAME
-    return {
-        "rx_frame_size": frame,
-        "rx_frames_per_block": _RECEIVE_FRAMES if frame == _FRAME else _RECEIVE_LARGE_FRAMES,
-        "tx_frame_size": frame,
-        "tx_frames_per_block": _SEND_FRAMES,
-    }
-
-
-def _tunnel(value: VxlanTunnel) -> dict[str, Any]:
-    return {
-        "instance": NO_INTERFACE,
-        "src_address": address_of(ipaddress.ip_address(value.source)),
-        "dst_address": address_of(ipaddress.ip_address(value.destination)),
-        "mcast_sw_if_index": NO_INTERFACE,
-        "encap_vrf_id": value.vrf,
-        "decap_next_index": _VXLAN_DECAP_NEXT,
-        "vni": value.vni,
-    }
-
-
-def _setting_up(value: Interface, number: int) -> list[Request]:
-    requests: list[Request] = [
-        ("sw_interface_tag_add_del", {"is_add": True, "sw_if_index": number, "tag": TAG + value.name}),
-    ]
-    if not isinstance(value, VxlanTunnel):
-        requests.append(_mtu_request(number, value.mtu))
-    requests.append(("sw_interface_set_flags", {"sw_if_index": number, "flags": _UP}))
-    return requests
-
-
-def _mtu_request(number: int, mtu: int) -> Request:
-    return "sw_interface_set_mtu", {"sw_if_index": number, "mtu": [mtu, 0, 0, 0]}
-
-
-def _value(item: Any, links: Mapping[int, str], tunnels: Mapping[int, Any]) -> Interface | None:
-    """The value that an interface is; None for one that is not set up to its end, so that it is made anew."""
-    name, number, mtu = item.tag.removeprefix(TAG), item.sw_if_index, item.mtu[0]
-    if not item.flags & _UP:
-        return None
-    if number in tunnels:
-        tunnel = tunnels[number]
-        return VxlanTunnel(name, str(tunnel.src_address), str(tunnel.dst_address), tunnel.vni, tunnel.encap_vrf_id)
-    mac = str(item.l2_address)
-    if number in links:
-        mode = "ip" if mac == _NO_MAC else "ethernet"
-        return HostInterface(name, links[number], "" if mode == "ip" else mac, mtu, mode)  # type: ignore[arg-type]
-    return Loopback(name, mac, mtu)
+def _finished(value: Any) -> Any:
+    return value.value if isinstance(value, Unfinished) else value

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 DEFAULT_MTU = 9000
-_INTERFACES = "vpp/interface/"
+INTERFACES = "vpp/interface/"
 
 
 def interface_key(name: str) -> str:
     """The key of the interface with a logical name."""
-    return _INTERFACES + name
+    return INTERFACES + name
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Loopback:
         mtu: of packets without their Ethernet header, in bytes.
     """
 
-    prefix: ClassVar[str] = _INTERFACES
+    prefix: ClassVar[str] = INTERFACES
 
     name: str
     mac: str
@@ -44,7 +44,7 @@ class HostInterface:
         mode: "ip" carries packets without Ethernet headers, "ethernet" frames.
     """
 
-    prefix: ClassVar[str] = _INTERFACES
+    prefix: ClassVar[str] = INTERFACES
 
     name: str
     host_name: str
@@ -60,13 +60,13 @@ class HostInterface:
 
 @dataclass(frozen=True, slots=True)
 class VxlanTunnel:
-    """A tunnel to one other node, to be a member of a bridge domain.
+    """A tunnel to one other node, over IPv4 or IPv6, to be a member of a bridge domain.
 
     Attributes:
         vrf: the table in which the outer packets are routed.
     """
 
-    prefix: ClassVar[str] = _INTERFACES
+    prefix: ClassVar[str] = INTERFACES
 
     name: str
     source: str
@@ -78,6 +78,3 @@ class VxlanTunnel:
     def key(self) -> str:
         """By logical name."""
         return interface_key(self.name)
-
-
-Interface = Loopback | HostInterface | VxlanTunnel

@@ -1,0 +1,68 @@
+"""How features are expressed on the data plane that is configured."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from contivpp.agent.connectivity.linux import LinuxConnectivity
+from contivpp.agent.connectivity.renderer import ConnectivityRenderer
+from contivpp.agent.connectivity.vpp import VppConnectivity
+from contivpp.agent.connectivity.vpp_nics import NicTuning
+from contivpp.agent.connectivity.vpp_taps import taps_of
+from contivpp.agent.policies.linux import LinuxPolicies
+from contivpp.agent.policies.renderer import PolicyRenderer
+from contivpp.agent.services.linux import LinuxServices
+from contivpp.agent.services.renderer import ServicesRenderer
+from contivpp.agent.view import OwnNode
+from contivpp.dataplane.vpp.values.arp import NeighbourLimits
+from contivpp.dataplane.vpp.values.nic import DEFAULT_VMXNET3_RING
+from contivpp.model.config import ContivConfig
+
+
+class Renderer(ConnectivityRenderer, Protocol):
+    """Connectivity on one data plane, and what the kubelet is told of a pod's link."""
+
+    def mtu(self, own: OwnNode) -> int:
+        """The MTU of pods in bytes; 0 unknown."""
+        ...
+
+    def host_interface(self, container_id: str) -> str:
+        """The kernel's name of the node's end of the link to a pod; "" when there is none."""
+        ...
+
+
+def renderer_of(config: ContivConfig) -> Renderer:
+    """How connectivity is expressed on the data plane that is configured."""
+    if config.dataplane == "vpp":
+        return VppConnectivity(
+            main=config.main_vrf_id,
+            pods=config.pod_vrf_id,
+            overlay=config.has_overlay,
+            mtu=config.mtu_size,
+            attachment=taps_of(config),
+            nics=NicTuning(
+                rx_mode="" if config.interface_rx_mode == "default" else config.interface_rx_mode,
+                vmxnet3_rx_ring=config.vmxnet3_rx_ring_size or DEFAULT_VMXNET3_RING,
+                vmxnet3_tx_ring=config.vmxnet3_tx_ring_size or DEFAULT_VMXNET3_RING,
+            ),
+            neighbours=_neighbours(config),
+        )
+    return LinuxConnectivity(overlay=config.has_overlay, mtu=config.mtu_size)
+
+
+def services_of(config: ContivConfig) -> ServicesRenderer | None:
+    """How services are expressed on the data plane that is configured; None while there is no way."""
+    return LinuxServices(overlay=config.has_overlay) if config.dataplane == "linux" else None
+
+
+def policies_of(config: ContivConfig) -> PolicyRenderer | None:
+    """How policies are enforced on the data plane that is configured; None while there is no way."""
+    return LinuxPolicies() if config.dataplane == "linux" else None
+
+
+def _neighbours(config: ContivConfig) -> list[NeighbourLimits]:
+    """How long VPP remembers the neighbours that it learned; those of pods and tunnels are static."""
+    if not config.scan_ip_neighbors:
+        return []
+    age = 60 * config.ip_neighbor_stale_threshold
+    return [NeighbourLimits(family.version, age=age, recycle=True) for family in config.plan.families]

@@ -1,0 +1,50 @@
+"""NICs that VPP has from its start: adopted, never made, and given back as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from contivpp.dataplane.vpp.api.errors import VppError
+from contivpp.dataplane.vpp.descriptors.driver import Driver, Needs, Request
+from contivpp.dataplane.vpp.descriptors.kinds.kind import Kind, flags_request, is_up, mtu_request, tag_request
+from contivpp.dataplane.vpp.descriptors.names import ADOPTED, Interfaces, Tag
+from contivpp.dataplane.vpp.values.nic import Nic
+from contivpp.dataplane.vpp.values.observed import device_key
+from contivpp.scheduler.api import Dependency
+
+
+class NicKind(Kind):
+    """The tag keeps the MTU and the state that the NIC had before."""
+
+    type = Nic
+    needs: ClassVar[Needs] = {}
+    adopts = True
+
+    def dependencies(self, value: Nic, driver: Driver) -> Iterable[Dependency]:
+        """The device, whenever VPP has it."""
+        yield Dependency("device", device_key(value.device))
+
+    def existing(self, value: Nic, driver: Driver) -> int | None:
+        """The number of the device, which nobody else may have adopted."""
+        item = driver.interfaces.devices.get(value.device)
+        if item is None:
+            raise VppError(f"VPP has no interface {value.device}: bind the NIC, and restart VPP")
+        if (tag := Tag.read(item.tag)) is not None:
+            raise VppError(f"{value.device} is {tag.name} already: one NIC has one name")
+        return int(item.sw_if_index)
+
+    def memo(self, value: Nic, interfaces: Interfaces) -> str:
+        """How it was."""
+        item = interfaces.devices[value.device]
+        return f"{ADOPTED}{item.mtu[0]} {'up' if is_up(item) else 'down'}"
+
+    def delete(self, value: Nic, interfaces: Interfaces) -> list[Request]:
+        """As it was, and without a tag."""
+        number = interfaces.number(value.name)
+        mtu, state = interfaces.tag(value.name).memo.removeprefix(ADOPTED).split()
+        return [mtu_request(number, int(mtu)), flags_request(number, up=state == "up"), tag_request(number, "")]
+
+    def value(self, tag: Tag, item: Any, details: Any | None, interfaces: Interfaces) -> Nic | None:
+        """By its memo."""
+        return Nic(tag.name, item.interface_name, item.mtu[0]) if tag.memo.startswith(ADOPTED) else None
