@@ -32,6 +32,7 @@ from contivpp.agent.pods.network import ControlledPodNetwork
 from contivpp.agent.pods.registry import PodRegistry
 from contivpp.agent.policies.feature import PoliciesFeature
 from contivpp.agent.policies.renderer import PolicyRenderer
+from contivpp.agent.policies.rest import PolicyApi
 from contivpp.agent.recorder import Recorder
 from contivpp.agent.refusals import Refusals
 from contivpp.agent.rendering import policies_of, renderer_of, services_of
@@ -166,6 +167,7 @@ async def _run(
         *_routes(controller, plane),
         *ControllerApi(controller, read_again=follower.read_again).routes(),
         *ExternalApi(reporter).routes(),
+        *PolicyApi(controller, refusals).routes(),
     ]
     roots = {
         "cni": cni.run(),
