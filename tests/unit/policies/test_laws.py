@@ -14,6 +14,7 @@ from contivpp.agent.changes import Change, WorldChange
 from contivpp.agent.desired import Desired
 from contivpp.agent.pods.api import Sandbox
 from contivpp.agent.policies.feature import PoliciesFeature
+from contivpp.agent.policies.linux import LinuxPolicies
 from contivpp.agent.view import LocalPod, OwnNode, View
 from contivpp.model.addressplan import AddressPlan
 from contivpp.model.config import ContivConfig
@@ -49,7 +50,7 @@ class Plainly:
         return {key: Said(key, None)}
 
 
-RENDERERS = pytest.mark.parametrize("renderer", [Plainly()], ids=["plain"])
+RENDERERS = pytest.mark.parametrize("renderer", [Plainly(), LinuxPolicies()], ids=["plain", "linux"])
 
 
 def apply(view: View, step: Step) -> list[Change]:
