@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from contivpp.agent.changes import Change, LocalPodChange, PolicyChange, WorldChange
+from contivpp.agent.changes import Change, LocalPodChange, OwnNodeChange, PolicyChange, WorldChange
 from contivpp.agent.refusals import Refusals
 from contivpp.model.keys import PodID
 from contivpp.policies.model import Member, PeerSet
@@ -69,6 +69,8 @@ class PoliciesFeature:
         """The base, the local pods, the sets that their tables use, and all members of those."""
         yield BaseUnit()
         yield from map(PodPoliciesUnit, view.pods)
+        if self._renderer.writes_peers_out:
+            return
         for peers in view.policies.sets:
             yield PeerSetUnit(peers)
             yield from (MemberUnit(peers, member) for member in view.policies.sets.members(peers))
@@ -84,8 +86,13 @@ class PoliciesFeature:
                 for text in moved.pods:
                     namespace, _, name = text.partition("/")
                     yield PodPoliciesUnit(PodID(name=name, namespace=namespace))
+                if self._renderer.writes_peers_out:
+                    yield from self._users(dict.fromkeys(peers for peers, _ in moved.members), view)
+                    return
                 yield from map(PeerSetUnit, moved.sets)
                 yield from (MemberUnit(peers, member) for peers, member in moved.members)
+            case OwnNodeChange():
+                yield from map(PodPoliciesUnit, view.pods)
             case WorldChange():
                 yield from self.units(view)
 
@@ -98,11 +105,20 @@ class PoliciesFeature:
                 return self._renderer.base(plan)
             case PodPoliciesUnit(pod=pod_id):
                 pod = view.pods.get(pod_id)
-                return {} if pod is None else self._renderer.pod(pod, view.policies.tables(str(pod_id)), plan)
+                if pod is None:
+                    return {}
+                return self._renderer.pod(pod, view.policies.tables(str(pod_id)), view.own, plan, sets.members)
             case PeerSetUnit(peers=peers):
                 return self._renderer.peer_set(peers, plan) if peers in sets else {}
             case MemberUnit(peers=peers, member=member):
                 return self._renderer.member(peers, member, plan) if member in sets.members(peers) else {}
+
+    def _users(self, changed: Mapping[PeerSet, None], view: View) -> Iterable[PodPoliciesUnit]:
+        """The pods whose tables speak of any of these sets."""
+        if changed:
+            for pod in view.pods:
+                if any(peers in changed for peers in view.policies.tables(str(pod)).peer_sets()):
+                    yield PodPoliciesUnit(pod)
 
     def _note(self, view: View) -> None:
         problems = view.policies.problems()

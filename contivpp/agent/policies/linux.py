@@ -18,14 +18,15 @@ No pod sends from another address than its own: what it may do is found by that 
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from contivpp.agent.connectivity.names import pod_names
-from contivpp.agent.view import LocalPod
+from contivpp.agent.policies.renderer import MembersOf
+from contivpp.agent.view import LocalPod, OwnNode
 from contivpp.dataplane.linux.nft.values import NftChain, NftElement, NftSet
 from contivpp.model.addressplan import AddressPlan
+from contivpp.policies.blocks import BITS, ranges, texts, version_of
 from contivpp.policies.model import Action, Block, Direction, Member, PeerSet, PortRange, Rule, Table, Tables
 from contivpp.scheduler.api import by_key
 
@@ -44,6 +45,8 @@ _HOOK: Final = "type filter hook {} priority 0; policy accept"
 
 class LinuxPolicies:
     """Renders policies for nftables."""
+
+    writes_peers_out = False
 
     def base(self, plan: AddressPlan) -> Mapping[str, Any]:
         """The maps from pods to chains, and the two hooks."""
@@ -69,10 +72,12 @@ class LinuxPolicies:
         values.append(NftChain("policy/input", tuple(to_node), _HOOK.format("input")))
         return by_key(*values)
 
-    def pod(self, pod: LocalPod, tables: Tables, plan: AddressPlan) -> Mapping[str, Any]:
+    def pod(
+        self, pod: LocalPod, tables: Tables, own: OwnNode, plan: AddressPlan, members: MembersOf
+    ) -> Mapping[str, Any]:
         """The chains of a pod, what leads to them, and the addresses that are its own."""
         link = pod_names(pod.sandbox.container_id).host_interface
-        addresses = [(_version(address), address) for address in pod.addresses]
+        addresses = [(version_of(address), address) for address in pod.addresses]
         addresses = [(version, address) for version, address in addresses if version in _versions(plan)]
         values: list[Any] = [NftElement(_LINKS, link)]
         values += [NftElement(f"{_OWN}{version}", f"{link} . {address}") for version, address in addresses]
@@ -97,7 +102,7 @@ class LinuxPolicies:
 
     def member(self, peers: PeerSet, member: Member, plan: AddressPlan) -> Mapping[str, Any]:
         """One element of the set of the address's version."""
-        version = _version(member.address)
+        version = version_of(member.address)
         if version not in _versions(plan):
             return {}
         key = member.address
@@ -108,10 +113,6 @@ class LinuxPolicies:
 
 def _versions(plan: AddressPlan) -> Sequence[int]:
     return [family.version for family in plan.families]
-
-
-def _version(address: str) -> int:
-    return 6 if ":" in address else 4
 
 
 def _digest(text: str) -> str:
@@ -153,10 +154,10 @@ def _matches(direction: Direction, rule: Rule, versions: Sequence[int]) -> Itera
                     yield f"ct direction reply {ip} saddr . meta l4proto . th sport @{name} "
                 else:
                     yield from (f"{key} @{name} {port}" for port in ports)
-        blocks = [one for one in rule.peers if isinstance(one, Block) and _version(one.cidr) == version]
-        if ranges := _ranges(blocks, version):
-            whole = ranges == [(0, (1 << _BITS[version]) - 1)]
-            address = f"meta nfproto ipv{version}" if whole else f"{key} {{ {', '.join(_texts(ranges, version))} }}"
+        blocks = [one for one in rule.peers if isinstance(one, Block) and version_of(one.cidr) == version]
+        if found := ranges(blocks):
+            whole = found == [(0, (1 << BITS[version]) - 1)]
+            address = f"meta nfproto ipv{version}" if whole else f"{key} {{ {', '.join(texts(found, version))} }}"
             yield from (f"{address} {port}" for port in ports)
 
 
@@ -174,37 +175,3 @@ def _port_matches(ports: Sequence[PortRange] | None) -> Iterator[str]:
         texts = ", ".join(str(one.first) if one.first == one.last else f"{one.first}-{one.last}" for one in found)
         yield f"ct direction original {name} dport {{ {texts} }} "
         yield f"ct direction reply {name} sport {{ {texts} }} "
-
-
-_BITS: Final = {4: 32, 6: 128}
-
-
-def _ranges(blocks: Iterable[Block], version: int) -> list[tuple[int, int]]:
-    """First and last addresses of all that is in any of the blocks, as numbers, in order and apart from each other."""
-    found: list[tuple[int, int]] = []
-    for block in blocks:
-        first, last = _ends(block.cidr)
-        for inner in sorted(map(_ends, block.excepts)):
-            if inner[0] > first:
-                found.append((first, inner[0] - 1))
-            first = max(first, inner[1] + 1)
-        if first <= last:
-            found.append((first, last))
-    result: list[tuple[int, int]] = []
-    for first, last in sorted(found):
-        if result and first <= result[-1][1] + 1:
-            result[-1] = (result[-1][0], max(result[-1][1], last))
-        else:
-            result.append((first, last))
-    return result
-
-
-def _ends(cidr: str) -> tuple[int, int]:
-    network = ipaddress.ip_network(cidr)
-    return int(network.network_address), int(network.broadcast_address)
-
-
-def _texts(ranges: Iterable[tuple[int, int]], version: int) -> Iterator[str]:
-    kind = ipaddress.IPv4Address if version == 4 else ipaddress.IPv6Address
-    for first, last in ranges:
-        yield str(kind(first)) if first == last else f"{kind(first)}-{kind(last)}"

@@ -417,7 +417,9 @@ async def test_policies_of_administrators_are_reflected_as_soon_as_the_api_serve
     ksr = world.ksr()
     await world.eventually(ksr.is_ready)
     subject = {"namespaces": {}}
-    await world.api.put("adminnetworkpolicies", {"metadata": {"name": "p"}, "spec": {"priority": 3, "subject": subject}})
+    await world.api.put(
+        "adminnetworkpolicies", {"metadata": {"name": "p"}, "spec": {"priority": 3, "subject": subject}}
+    )
     assert await world.records(prefix) == {}
     world.api.absent.discard("adminnetworkpolicies")
 

@@ -64,7 +64,11 @@ def test_a_policy_keeps_its_subject_rules_peers_and_ports_in_order() -> None:
                     {"namespaces": {"match_label": [{"key": "x", "value": "y"}]}},
                     {"namespaces": {}, "pods": {"match_expression": [{"key": "a", "operator": "EXISTS"}]}},
                 ],
-                "port": [{"protocol": "UDP", "port": 53}, {"protocol": "SCTP", "port": 1, "end_port": 9}, {"name": "web"}],
+                "port": [
+                    {"protocol": "UDP", "port": 53},
+                    {"protocol": "SCTP", "port": 1, "end_port": 9},
+                    {"name": "web"},
+                ],
             }
         ],
         "egress_rule": [

@@ -36,10 +36,12 @@ class Said:
 class Plainly:
     """A data plane that takes the model as it is."""
 
+    writes_peers_out = False
+
     def base(self, plan: AddressPlan) -> Mapping[str, Any]:
         return {"base": Said("base", None)}
 
-    def pod(self, pod: LocalPod, tables: Tables, plan: AddressPlan) -> Mapping[str, Any]:
+    def pod(self, pod: LocalPod, tables: Tables, own: OwnNode, plan: AddressPlan, members: Any) -> Mapping[str, Any]:
         return {f"pod/{pod.id}": Said(f"pod/{pod.id}", (pod.addresses, tables))}
 
     def peer_set(self, peers: PeerSet, plan: AddressPlan) -> Mapping[str, Any]:
