@@ -1,8 +1,8 @@
 """What it takes to bring a real VPP to where it belongs: 110 pods on a node, 1,000 nodes in the cluster.
 
-Seconds: `cold` from the start of an agent to in sync on an empty VPP, `restart` the same on a VPP that holds everything
-already (with `operations`, which ought to be 0), `recovery` from the moment at which a VPP that was killed listens again
-to in sync. `*.commit` is the part that the scheduler took. Needs VPP_PREFIX.
+Seconds: `cold` from the start of an agent to in sync on an empty VPP, `restart` the same on one that holds everything
+already (with `operations`, which ought to be 0), `recovery` from the moment at which a VPP that was killed listens
+again to in sync. `*.commit` is the part that the scheduler took. Needs VPP_PREFIX.
 """
 
 from __future__ import annotations

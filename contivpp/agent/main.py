@@ -40,6 +40,12 @@ def run(
         Path | None, typer.Option(help="Where other programs configure; config.sock beside the CNI socket by default.")
     ] = None,
     vpp_socket: VppSocket = settings.VPP_SOCKET,
+    vpp_stats_socket: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="VPP_STATS_SOCKET", help="Of VPP's statistics; stats.sock beside the API socket by default."
+        ),
+    ] = None,
     node_netns: NodeNetns = "",
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error")] = "info",
 ) -> None:
@@ -56,6 +62,7 @@ def run(
             cni_socket=cni_socket,
             config_socket=config_socket,
             vpp_socket=vpp_socket,
+            vpp_stats_socket=vpp_stats_socket,
             netns=node_netns,
         )
     except (settings.SettingsError, ValueError) as error:

@@ -27,6 +27,7 @@ from contivpp.agent.external.values import catalogue_of
 from contivpp.agent.feature import Feature
 from contivpp.agent.healing import HealingConfig
 from contivpp.agent.identity import NodeIdentity
+from contivpp.agent.interface_metrics import INTERFACES
 from contivpp.agent.node_config import NodeConfigSource
 from contivpp.agent.pods.network import ControlledPodNetwork
 from contivpp.agent.pods.registry import PodRegistry
@@ -39,6 +40,7 @@ from contivpp.agent.rendering import policies_of, renderer_of, services_of
 from contivpp.agent.rest import NodeApi
 from contivpp.agent.rest_controller import ControllerApi
 from contivpp.agent.rest_scheduler import SchedulerApi
+from contivpp.agent.rest_vpp import VppApi
 from contivpp.agent.services.feature import ServicesFeature
 from contivpp.agent.services.renderer import ServicesRenderer
 from contivpp.agent.settings import Settings
@@ -49,6 +51,7 @@ from contivpp.daemon.http import Health, Server
 from contivpp.dataplane.linux.plane import LinuxDataplane
 from contivpp.dataplane.linux.values import link_name_key
 from contivpp.dataplane.vpp.plane import VppDataplane
+from contivpp.dataplane.vpp.stats import VPP_METRICS
 from contivpp.model.controller_config import ControllerConfig, seconds
 from contivpp.scheduler.history import Limits
 from contivpp.scheduler.retries import Retry
@@ -83,7 +86,9 @@ async def run(settings: Settings) -> int:
     for sentence in settings.config.without_effect():
         log.info("%s", sentence)
     mirror = Mirror(settings.state_dir / "agent.db")
-    vpp = VppDataplane(settings.vpp_socket, link_key=link_name_key) if settings.config.dataplane == "vpp" else None
+    vpp = None
+    if settings.config.dataplane == "vpp":
+        vpp = VppDataplane(settings.vpp_socket, link_key=link_name_key, stats_socket=settings.vpp_stats_socket)
     plane = LinuxDataplane(settings.state_dir, netns=settings.netns, attaching=vpp is not None)
     await plane.start()
     try:
@@ -163,8 +168,11 @@ async def _run(
     reporter = Reporter(desired, scheduler, waiting=controller.why_not_ready)
     config = ConfigServer(settings.config_socket, reporter, push=controller.push)
     await config.start()
+    INTERFACES.attach(view, vpp.interface_counters if vpp is not None else plane.interface_counters)
+    VPP_METRICS.stats = vpp.stats if vpp is not None else None
     routes = [
         *_routes(controller, plane),
+        *VppApi(controller, vpp).routes(),
         *ControllerApi(controller, read_again=follower.read_again).routes(),
         *ExternalApi(reporter).routes(),
         *PolicyApi(controller, refusals).routes(),

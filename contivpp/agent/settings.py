@@ -26,6 +26,7 @@ class Settings:
     Attributes:
         config_socket: where other programs say what they want of this node.
         vpp_socket: of VPP's binary API.
+        vpp_stats_socket: where VPP hands out its statistics; None: beside its API socket.
         netns: path of the network namespace that is the node; "" is the agent's own.
     """
 
@@ -38,6 +39,7 @@ class Settings:
     cni_socket: Path
     config_socket: Path
     vpp_socket: Path = VPP_SOCKET
+    vpp_stats_socket: Path | None = None
     netns: str = ""
 
 
@@ -52,6 +54,7 @@ def load(
     cni_socket: Path,
     config_socket: Path | None = None,
     vpp_socket: Path = VPP_SOCKET,
+    vpp_stats_socket: Path | None = None,
     netns: str = "",
 ) -> Settings:
     """Reads the files; one that is not named means defaults, and the config socket's is beside the CNI socket.
@@ -87,6 +90,7 @@ def load(
         cni_socket=cni_socket,
         config_socket=config_socket or cni_socket.with_name("config.sock"),
         vpp_socket=vpp_socket,
+        vpp_stats_socket=vpp_stats_socket,
         netns=netns,
     )
 

@@ -23,6 +23,9 @@ from contivpp.netctl import pods as pods_view
 from contivpp.netctl import policies as policies_view
 from contivpp.netctl import render
 from contivpp.netctl import status as status_view
+from contivpp.netctl import trace as trace_view
+from contivpp.netctl import vpp as vpp_view
+from contivpp.netctl import vppdump as vppdump_view
 from contivpp.netctl.agents import Agents
 from contivpp.netctl.cluster import Cluster, read_cluster
 from contivpp.netctl.errors import ExitCode, NetctlError, StoreError, UsageError
@@ -202,6 +205,64 @@ def ping(
         if source is None or destination is None:
             return await ping_view.view_all(cluster, agents, count=count)
         return await ping_view.view(cluster, agents, source, destination, count=count)
+
+    _run(context, etcd_config, http_client_config, output, _of_cluster(view))
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def vppcli(
+    context: typer.Context,
+    node: Annotated[str, typer.Argument(metavar="NODE", help="Name, ID or address of a node.")],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="As VPP's own command line takes it.")],
+    output: OutputOption = Output.TABLE,
+    etcd_config: EtcdOption = None,
+    http_client_config: HttpOption = None,
+) -> None:
+    """Has a node's VPP carry out a command, and shows what it says."""
+
+    async def view(cluster: Cluster, agents: Agents) -> Report:
+        return await vpp_view.command(cluster, agents, node, command)
+
+    _run(context, etcd_config, http_client_config, output, _of_cluster(view))
+
+
+@app.command()
+def vppdump(
+    context: typer.Context,
+    node: Annotated[str, typer.Argument(metavar="NODE", help="Name, ID or address of a node.")],
+    kind: Annotated[
+        str | None, typer.Argument(metavar="[TYPE]", help="routes, interfaces ...; all when left out.")
+    ] = None,
+    output: OutputOption = Output.TABLE,
+    etcd_config: EtcdOption = None,
+    http_client_config: HttpOption = None,
+) -> None:
+    """What a node's VPP holds, with the names of pods and nodes."""
+
+    async def view(cluster: Cluster, agents: Agents) -> Report:
+        return await vppdump_view.view(cluster, agents, node, kind)
+
+    _run(context, etcd_config, http_client_config, output, _of_cluster(view))
+
+
+@app.command()
+def trace(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="POD", help="[namespace/]name, from where")],
+    destination: Annotated[str, typer.Argument(metavar="POD", help="[namespace/]name or an address, to where")],
+    port: Annotated[str | None, typer.Option("--port", metavar="80/tcp", help="A ping when left out.")] = None,
+    count: Annotated[int, typer.Option("--count", "-c", min=1, max=20, help="Probes.")] = trace_view.COUNT,
+    wait: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0.1, max=30, help="To wait for each answer.")
+    ] = trace_view.TIMEOUT,
+    output: OutputOption = Output.TABLE,
+    etcd_config: EtcdOption = None,
+    http_client_config: HttpOption = None,
+) -> None:
+    """The path of a pod's packets through the nodes' VPPs, and where and why one is dropped."""
+
+    async def view(cluster: Cluster, agents: Agents) -> Report:
+        return await trace_view.view(cluster, agents, source, destination, port=port, count=count, timeout=wait)
 
     _run(context, etcd_config, http_client_config, output, _of_cluster(view))
 

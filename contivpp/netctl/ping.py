@@ -67,7 +67,7 @@ async def view(cluster: Cluster, agents: Agents, source: str, destination: str, 
         NetctlError: one of them has no address or no node, or the first is on the host's network.
     """
     first, second = cluster.pod(source), cluster.pod(destination)
-    reason = _no_source(cluster, first) or _no_destination(second)
+    reason = no_source(cluster, first) or no_destination(second)
     if reason:
         raise NetctlError(reason)
     row = await _ping(cluster, agents, first, second, count=count)
@@ -87,8 +87,8 @@ async def view_all(cluster: Cluster, agents: Agents, *, count: int = COUNT) -> R
         NetctlError: there are not two pods to ping.
     """
     pods = [pod for pod in cluster.pods if not pod.terminated and not on_host_network(pod)]
-    left_out = [reason for pod in pods if (reason := _no_source(cluster, pod) or _no_destination(pod))]
-    able = [pod for pod in pods if not (_no_source(cluster, pod) or _no_destination(pod))]
+    left_out = [reason for pod in pods if (reason := no_source(cluster, pod) or no_destination(pod))]
+    able = [pod for pod in pods if not (no_source(cluster, pod) or no_destination(pod))]
     if len(able) < 2:
         raise NetctlError("; ".join([f"there are {len(able)} pods to ping, and it takes two", *left_out]))
     free = {node.name: asyncio.Semaphore(_PER_NODE) for node in cluster.nodes}
@@ -146,7 +146,8 @@ def _result(body: Any) -> dict[str, Any]:
         raise AgentError(f"its answer is not understood: {type(error).__name__} {error}") from error
 
 
-def _no_source(cluster: Cluster, pod: Pod) -> str:
+def no_source(cluster: Cluster, pod: Pod) -> str:
+    """Why nothing can be sent from a pod; "" when it can."""
     name = pod_name(pod)
     if cluster.node_of(pod) is None:
         return f"{name} is on no node yet; kubectl describe pod says why"
@@ -155,7 +156,8 @@ def _no_source(cluster: Cluster, pod: Pod) -> str:
     return ""
 
 
-def _no_destination(pod: Pod) -> str:
+def no_destination(pod: Pod) -> str:
+    """Why nothing can be sent to a pod; "" when it can."""
     return "" if pod.ip_address else f"{pod_name(pod)} has no address yet; kubectl describe pod says why"
 
 

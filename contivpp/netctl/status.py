@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,12 +62,30 @@ class AgentHealth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VppHealth:
+    """The VPP of one node.
+
+    Attributes:
+        connections: how often the node's agent has reached a VPP since it started itself: the first, and restarts.
+        start_time: in seconds since the epoch; 0 unknown.
+    """
+
+    node: str
+    connected: bool
+    version: str = ""
+    connections: int = 0
+    start_time: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """The health of a cluster; what needs etcd is empty without it."""
 
     etcd: EtcdHealth
     ksr: Ksr = field(default_factory=Ksr)
     agents: Sequence[AgentHealth] = field(default_factory=tuple)
+    vpps: Sequence[VppHealth] = field(default_factory=tuple)
     pods: int = 0
     pods_without_address: int = 0
 
@@ -77,9 +97,10 @@ async def view(store: Reader, agents: Agents, *, endpoints: Sequence[str]) -> Re
             await read_cluster(store),
             (await store.get_prefix("/vnf-agent/contiv-ksr/status/")).revision,
         )
-        (ksr, problems), rows = await asyncio.gather(
+        (ksr, problems), rows, vpps = await asyncio.gather(
             read_ksr(store, cluster, agents),
             asyncio.gather(*(_agent(node, agents) for node in cluster.nodes)),
+            asyncio.gather(*(_vpp(node, agents) for node in cluster.nodes)),
         )
     except StoreError as error:
         return _without_etcd(endpoints, str(error))
@@ -87,6 +108,7 @@ async def view(store: Reader, agents: Agents, *, endpoints: Sequence[str]) -> Re
         etcd=EtcdHealth(endpoints=endpoints, state="OK", revision=revision),
         ksr=ksr,
         agents=rows,
+        vpps=tuple(vpp for vpp in vpps if vpp is not None),
         pods=len(cluster.pods),
         pods_without_address=sum(_waits(cluster, pod) for pod in cluster.pods),
     )
@@ -117,10 +139,12 @@ async def _agent(node: ClusterNode, agents: Agents) -> AgentHealth:
         reasons.append(f"it has no node ID ({NO_ID})")
     if not node.registered:
         reasons.append("Kubernetes does not know this node")
+    wrong: dict[str, list[str]] = {}
     for name, answer, state in zip(("not alive", "not ready"), (live, ready), states, strict=True):
         if state != "OK" or not answer.ok:
             said = complaints(answer.body) if isinstance(answer.body, dict) else str(answer.body or "")
-            reasons.append(f"{name}: {said or state}")
+            wrong.setdefault(said or state, []).append(name)
+    reasons += [f"{' and '.join(names)}: {said}" for said, names in wrong.items()]
     try:
         found = list(_values(await agents.fetch(node.management, "scheduler/status")))
     except AgentError as error:
@@ -142,6 +166,30 @@ async def _agent(node: ClusterNode, agents: Agents) -> AgentHealth:
         failed=failed,
         reason="; ".join(dict.fromkeys(reasons)),
     )
+
+
+async def _vpp(node: ClusterNode, agents: Agents) -> VppHealth | None:
+    """The VPP of a node; None where there is none, or nobody who knows. What is wrong with it is in readiness, too."""
+    try:
+        answer = await agents.get(node.management, "vpp/status")
+    except AgentError:
+        return None
+    if not answer.ok or not isinstance(answer.body, dict) or answer.body.get("dataplane") != "vpp":
+        return None
+    return VppHealth(
+        node=node.name,
+        connected=bool(answer.body.get("connected")),
+        version=str(answer.body.get("version") or ""),
+        connections=int(answer.body.get("connections") or 0),
+        start_time=int(answer.body.get("start_time") or 0),
+        problem=str(answer.body.get("problem") or ""),
+    )
+
+
+def _uptime(row: VppHealth) -> str:
+    if not row.connected or not row.start_time:
+        return "-"
+    return str(dt.timedelta(seconds=max(int(time.time()) - row.start_time, 0)))
 
 
 def _values(tree: Any) -> Iterator[tuple[str, str, str]]:
@@ -201,6 +249,8 @@ def _tables(health: Health) -> tuple[Table, ...]:
         tables.append(Table("", _KIND_COLUMNS, health.ksr.kinds))
     if health.agents:
         tables.append(Table("", _AGENT_COLUMNS, health.agents))
+    if health.vpps:
+        tables.append(Table("", _VPP_COLUMNS, health.vpps))
     return tuple(tables)
 
 
@@ -232,4 +282,12 @@ _AGENT_COLUMNS: Final = (
     Column("VALUES", lambda row: str(row.values)),
     Column("PENDING", lambda row: str(row.pending)),
     Column("FAILED", lambda row: str(row.failed)),
+)
+_VPP_COLUMNS: Final = (
+    Column("VPP-ON", lambda row: row.node),
+    Column("CONNECTED", lambda row: "yes" if row.connected else "no"),
+    Column("VERSION", lambda row: row.version or "-"),
+    Column("UPTIME", _uptime),
+    Column("RECONNECTS", lambda row: str(max(row.connections - 1, 0))),
+    Column("REASON", lambda row: row.problem, optional=True),
 )

@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,8 @@ class PlaygroundWorld(World):
     def _first_node(self, bridge: str) -> str:
         if bridge == "contivpg0":
             return NODES[self.nodes[0]]
-        return str(json.loads(self._on(self.nodes[0], "curl -fsS -m 5 http://127.0.0.1:9999/contiv/v1/ipam"))["nodeIP"])
+        said = json.loads(self._on(self.nodes[0], "curl -fsS -m 5 http://127.0.0.1:9999/contiv/v1/ipam"))
+        return bare(said["nodeIP"])
 
     def _remote(self, name: str, node: str, netns: str = "") -> Station:
         enter = f"nsenter --net={netns} -- " if netns else ""

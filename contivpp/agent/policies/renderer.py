@@ -9,7 +9,6 @@ from contivpp.agent.view import LocalPod, OwnNode
 from contivpp.model.addressplan import AddressPlan
 from contivpp.policies.model import Member, PeerSet, Tables
 
-
 MembersOf = Callable[[PeerSet], Iterable[Member]]
 """Who is in a set that rules speak of."""
 

@@ -74,6 +74,10 @@ class Kernel:
             return Place("", 1, LOOPBACK)
         return self._places.get(link)
 
+    def node_links(self) -> dict[str, str]:
+        """The logical names of the node's links of ours by their kernel names, as far as known."""
+        return {place.name: link for link, place in self._places.items() if not place.netns}
+
     def note(self, link: str, place: Place | None) -> None:
         """Notes where a link is now; None when it is gone."""
         if place is None:

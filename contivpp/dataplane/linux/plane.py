@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from contivpp.dataplane.counters import InterfaceCounters
 from contivpp.dataplane.emptying import remove_all
-from contivpp.dataplane.linux import host
+from contivpp.dataplane.linux import counters, host
 from contivpp.dataplane.linux.addresses import AddressDescriptor
 from contivpp.dataplane.linux.checks import checked
 from contivpp.dataplane.linux.ends import Ends
@@ -106,6 +107,10 @@ class LinuxDataplane:
             if link.get_attr("IFLA_IFNAME") == name:
                 return int(link["index"])
         return 0
+
+    def interface_counters(self) -> list[InterfaceCounters]:
+        """What the node's links of ours carried; a pod's is the node's end of its pair."""
+        return counters.read(self._kernel)
 
     async def ping(self, netns: str, address: str, count: int) -> dict[str, Any]:
         """Sends ICMP echo requests from a namespace.

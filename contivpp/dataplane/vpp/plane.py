@@ -8,11 +8,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from contivpp.dataplane.counters import InterfaceCounters
 from contivpp.dataplane.emptying import remove_all
 from contivpp.dataplane.vpp.api.client import Vpp
 from contivpp.dataplane.vpp.api.errors import VppError
 from contivpp.dataplane.vpp.checks import TYPES, checked
 from contivpp.dataplane.vpp.descriptors import (
+    acl,
     addressing,
     arp,
     bridging,
@@ -25,10 +27,16 @@ from contivpp.dataplane.vpp.descriptors import (
     punting,
     receiving,
     routing,
+    source_nat,
+    srv6,
     tables,
+    translation,
 )
 from contivpp.dataplane.vpp.descriptors.driver import Driver, Needs
 from contivpp.dataplane.vpp.descriptors.optional import OptionalDescriptor
+from contivpp.dataplane.vpp.stats import VppStats
+from contivpp.dataplane.vpp.tracing import tracer
+from contivpp.dataplane.vpp.tracing.tracer import Tracer
 from contivpp.dataplane.vpp.values.dhcp import DhcpLease
 from contivpp.dataplane.vpp.watching import Watch
 from contivpp.scheduler.api import Descriptor
@@ -47,6 +55,10 @@ FAMILIES: Final[tuple[ModuleType, ...]] = (
     arp,
     punting,
     dhcp,
+    acl,
+    translation,
+    source_nat,
+    srv6,
 )
 """The modules of descriptors, each after those whose values its own stand on: emptying goes the other way.
 
@@ -71,7 +83,9 @@ def _together(*needs: Needs) -> dict[str, tuple[str, ...]]:
 NEEDS: Final = _together({"show_version": ()}, *(family.NEEDS for family in FAMILIES if not is_optional(family)))
 """The messages, and of each the fields, without which a VPP is refused."""
 OPTIONAL_NEEDS: Final = _together(
-    *interfaces.OPTIONAL_NEEDS.values(), *(family.NEEDS for family in FAMILIES if is_optional(family))
+    *interfaces.OPTIONAL_NEEDS.values(),
+    *(family.NEEDS for family in FAMILIES if is_optional(family)),
+    tracer.NEEDS,
 )
 """The messages, and of each the fields, that are used when somebody asks for what they are for."""
 
@@ -81,24 +95,43 @@ class VppDataplane:
 
     Attributes:
         ready: set whenever a VPP was reached that has all that is needed; who clears it learns of the next one.
+        client: for what is asked of VPP beside what the descriptors do.
+        driver: knows the interfaces by name and number.
+        stats: what VPP counts.
+        tracer: follows packets.
     """
 
     name = "vpp"
 
-    def __init__(self, socket: Path, *, timeout: float = 10.0, link_key: Callable[[str], str] | None = None) -> None:
+    def __init__(
+        self,
+        socket: Path,
+        *,
+        timeout: float = 10.0,
+        link_key: Callable[[str], str] | None = None,
+        stats_socket: Path | None = None,
+    ) -> None:
         """Takes what it needs.
 
         Args:
             socket: VPP's API socket.
             timeout: after how many seconds without an answer it counts as hung.
             link_key: the key that is available while the kernel has a link with a name; None when nobody says that.
+            stats_socket: where VPP hands out its statistics; beside the API socket by default.
         """
         self.ready = asyncio.Event()
-        self._client = Vpp(socket, needs=NEEDS, appeared=self._appeared, timeout=timeout)
-        driver = self._driver = Driver(self._client, link_key=link_key)
-        self._watch = Watch(driver)
+        self._connections = 0
+        self.client = Vpp(socket, needs=NEEDS, appeared=self._appeared, timeout=timeout)
+        self.driver = Driver(self.client, link_key=link_key)
+        self.stats = VppStats(
+            stats_socket or socket.with_name("stats.sock"),
+            names=self.driver.known_names,
+            version=lambda: self.client.version if not self.client.problem else "",
+        )
+        self.tracer = Tracer(self.driver)
+        self._watch = Watch(self.driver)
         self._descriptors: tuple[Descriptor, ...] = tuple(
-            descriptor for family in FAMILIES for descriptor in _descriptors(family, driver)
+            descriptor for family in FAMILIES for descriptor in _descriptors(family, self.driver)
         )
 
     def descriptors(self) -> Sequence[Descriptor]:
@@ -120,13 +153,14 @@ class VppDataplane:
     @property
     def problem(self) -> str:
         """Why VPP cannot be used; "" when it can."""
-        return self._client.problem
+        return self.client.problem
 
     async def run(self) -> None:
-        """The root task: stays connected, and listens."""
+        """The root task: stays connected, listens, and has the statistics at hand."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._client.run(), name="vpp-client")
+            tasks.create_task(self.client.run(), name="vpp-client")
             tasks.create_task(self._watch.run(), name="vpp-watch")
+            tasks.create_task(self.stats.run(), name="vpp-stats")
 
     def watch_interfaces(self) -> AsyncIterator[Mapping[str, Any | None]]:
         """Values that VPP shows of interfaces (their states, devices, leases) by key, and then every difference.
@@ -138,8 +172,8 @@ class VppDataplane:
     async def read_leases(self) -> Sequence[DhcpLease] | None:
         """All DHCP leases of now; None when VPP went away meanwhile."""
         try:
-            await self._driver.prepare()
-            return await dhcp.leases(self._driver)
+            await self.driver.prepare()
+            return await dhcp.leases(self.driver)
         except VppError:
             return None
 
@@ -167,8 +201,27 @@ class VppDataplane:
             running.cancel()
             await asyncio.wait([running])
 
+    def status(self) -> dict[str, Any]:
+        """How VPP is, for people: the reason why it cannot be used in "problem", and since when it runs.
+
+        "connections" is how often this process has reached a VPP, "start_time" in seconds since the epoch (0 unknown).
+        """
+        return {
+            "connected": not self.problem,
+            "problem": self.problem,
+            "version": self.client.version,
+            "connections": self._connections,
+            "start_time": self.stats.started(),
+        }
+
+    def interface_counters(self) -> Sequence[InterfaceCounters]:
+        """What the interfaces of ours carried; empty when it cannot be read."""
+        return self.stats.interface_counters()
+
     async def _appeared(self) -> None:
-        self._watch.appeared(self._client.connection)
+        self._connections += 1
+        self.stats.appeared()
+        self._watch.appeared(self.client.connection)
         self.ready.set()
 
 

@@ -270,7 +270,7 @@ async def test_values_of_vpp_are_named_from_outside(cluster: TestCluster, nodes:
     [agent], vpp = await cluster.up(1), nodes[0].vpp
     items = {
         "vpp/interface/mine": {"name": "mine", "mac": "02:fe:00:00:00:77", "mtu": 1400},
-        "vpp/address/mine/10.77.0.1/24": {"interface": "mine", "address": "10.77.0.1/24"},
+        "vpp/address/mine/ip4/10.77.0.1/24": {"interface": "mine", "address": "10.77.0.1/24"},
         "vpp/interface/podGwLoop": {"mtu": 1300},
         "vpp/interface/wrong": {"name": "wrong", "parent": "mine", "vlan": 9999},
     }

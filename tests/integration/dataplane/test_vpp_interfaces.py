@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from contivpp.dataplane.vpp.api.connection import Connection
 from contivpp.dataplane.vpp.plane import VppDataplane
 from contivpp.dataplane.vpp.values.addressing import InterfaceAddress, Table
 from contivpp.dataplane.vpp.values.arp import NeighbourLimits, ProxyArp, ProxyArpRange
@@ -250,3 +251,21 @@ async def test_what_is_wrong_is_said_and_hurts_nothing_else(links: None, plane: 
     assert (await found(plane)).items() >= {one: wanted[one] for one in wanted if one != key}.items()
     await scheduler.commit(dict.fromkeys(wanted))
     assert await found(plane) == {}
+
+
+async def test_what_an_agent_made_and_could_not_name_any_more_is_made_again(
+    links: None, plane: VppDataplane, connection: Connection
+) -> None:
+    values = [LINK, VxlanTunnel("to-2", "10.9.0.1", "10.9.0.2", 10), SubInterface("vlan", "other", 100), SOCKET]
+    memif = Memif("memory", 1, 5, "slave", "02:fe:00:00:00:21")
+    scheduler = Scheduler(plane.descriptors())
+    wanted = keyed([*values, memif, OTHER_LINK])
+    assert dict((await scheduler.commit(wanted)).errors) == {}
+    for item in await connection.dump("sw_interface_dump"):
+        if item.tag and item.tag != "contiv:other":
+            await connection.call("sw_interface_tag_add_del", sw_if_index=item.sw_if_index, is_add=False, tag="")
+    assert set(await found(plane)) == {OTHER_LINK.key, SOCKET.key}
+    before = len(await connection.dump("sw_interface_dump"))
+    assert dict((await Scheduler(plane.descriptors()).resync(wanted)).errors) == {}
+    assert await found(plane) == wanted
+    assert len(await connection.dump("sw_interface_dump")) == before

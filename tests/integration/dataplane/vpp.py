@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator
@@ -52,7 +53,7 @@ class RealVpp:
         (folder / "startup.conf").write_text(CONFIG.format(folder=folder, without=disabled, more=more))
 
     def start(self) -> None:
-        """Starts it, and waits until its API socket is there."""
+        """Starts it, and waits until it listens on its API socket."""
         self.socket.unlink(missing_ok=True)
         command = [str(self._prefix / "bin" / "vpp"), "-c", str(self.folder / "startup.conf")]
         if self._netns:
@@ -63,10 +64,14 @@ class RealVpp:
         with (self.folder / "output").open("ab") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
         deadline = time.monotonic() + 30
-        while not self.socket.exists():
+        while not self._listens():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"VPP did not start: {(self.folder / 'output').read_text()[-3000:]}")
             time.sleep(0.02)
+
+    def _listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(str(self.socket)) == 0
 
     def end(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Ends it, however it stands."""

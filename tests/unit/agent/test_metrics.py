@@ -21,5 +21,5 @@ def test_every_metric_is_in_the_readme_and_the_other_way_round() -> None:
         for metric in REGISTRY.collect()
         if metric.name.startswith("contiv_")
     }
-    assert exported == set(re.findall(r"`(contiv_(?:agent|scheduler|ksr)_\w+)`", README.read_text()))
+    assert exported == set(re.findall(r"`(contiv_(?:agent|scheduler|ksr|interface|vpp)_\w+)`", README.read_text()))
     assert all(metric.documentation for metric in REGISTRY.collect())

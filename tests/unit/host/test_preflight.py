@@ -17,6 +17,7 @@ def test_subnets_that_a_host_reaches_already_are_named_with_the_option() -> None
         {"dst": "default", "dev": "eth0"},
         {"dst": "10.1.5.0/24", "dev": "eth1"},
         {"dst": "10.1.6.0/24", "dev": "vxlanBVI"},
+        {"dst": "10.1.7.0/24", "dev": "vpp1"},
         {"dst": "10.1.0.0/16", "protocol": "77"},
     ]
     [problem] = preflight.subnets(PODS, routes)

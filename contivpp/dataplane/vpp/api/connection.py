@@ -260,7 +260,7 @@ class Connection:
 def _checked(name: str, reply: Any) -> Any:
     retval = getattr(reply, "retval", 0)
     if retval < 0:
-        raise VppRefused(name, retval)
+        raise VppRefused(name, retval, reply)
     return reply
 
 

@@ -23,10 +23,12 @@ class VppRefused(VppError):
     Attributes:
         retval: the number in the reply, negative.
         name: VPP's name of it, such as "NO_SUCH_FIB".
+        reply: all of the reply, for those that say more.
     """
 
-    def __init__(self, message: str, retval: int) -> None:
+    def __init__(self, message: str, retval: int, reply: object = None) -> None:
         self.retval = retval
+        self.reply = reply
         self.name = error_name(retval)
         super().__init__(f"{message}: {self.name} ({retval})")
 

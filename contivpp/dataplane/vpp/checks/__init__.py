@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from contivpp.dataplane.vpp.checks import forwarding, interfaces
+from contivpp.dataplane.vpp.checks import filtering, forwarding, interfaces, srv6
 
-_CHECKS: Final = {**interfaces.CHECKS, **forwarding.CHECKS}
+_CHECKS: Final = {**interfaces.CHECKS, **forwarding.CHECKS, **filtering.CHECKS, **srv6.CHECKS}
 
 
 def _by_prefix() -> dict[str, tuple[type, ...]]:

@@ -23,6 +23,7 @@ from contivpp.dataplane.vpp.values.subinterfaces import TagRewrite
 _BYTE: Final = 255
 _QUEUES: Final = (0, 255)
 _NAME: Final = 63
+_VERSIONS: Final = ((4,), (6,), (4, 6))
 _TAGS_PUT_ON: Final = {"push-1": 1, "push-2": 2, "pop-1": 0, "pop-2": 0} | {
     f"translate-{taken}-{put}": put for taken in (1, 2) for put in (1, 2)
 }
@@ -53,7 +54,11 @@ def _unnumbered(value: Unnumbered) -> Unnumbered:
     logical_name("interface", value.interface)
     other("addresses_of", value.addresses_of, value.interface)
     table("vrf", value.vrf)
-    return value
+    versions = tuple(sorted(set(value.versions)))
+    if versions not in _VERSIONS:
+        message = f"field versions: {list(value.versions)} are not IP versions: write 4, 6 or both"
+        raise ValueError(message)
+    return dataclasses.replace(value, versions=versions)
 
 
 # ---- routes and neighbours
@@ -65,9 +70,11 @@ def _route(value: VppRoute) -> VppRoute:
     table("vrf", value.vrf)
     fields.within("weight", value.weight, 1, _BYTE)
     leads = bool(value.via or value.interface or value.via_vrf is not None)
-    if value.kind == "drop":
+    if value.kind != "unicast":
         if leads or value.weight != 1:
-            message = "field kind: a route of kind drop leads nowhere: leave out via, interface, via_vrf and weight"
+            message = (
+                f"field kind: a route of kind {value.kind} leads nowhere: leave out via, interface, via_vrf, weight"
+            )
             raise ValueError(message)
         return dataclasses.replace(value, to=to)
     if not leads:

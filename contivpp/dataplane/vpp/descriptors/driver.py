@@ -64,6 +64,13 @@ class Driver:
         if self._read_from is not self.connection:
             await self.read_interfaces()
 
+    def known_names(self) -> Mapping[int, str]:
+        """The logical names of this VPP's interfaces by number, as far as they were made or read."""
+        try:
+            return self.interfaces.by_number() if self._read_from is self.connection else {}
+        except VppDown:
+            return {}
+
     async def _read_interfaces(self) -> list[Any]:
         connection = self.connection
         ours = self.interfaces.replace(await connection.dump("sw_interface_dump"))
@@ -93,6 +100,7 @@ class Driver:
         *,
         gone: Iterable[str] = (),
         updates: bool = True,
+        answered: Callable[[Operation, Any], None] | None = None,
     ) -> list[Outcome]:
         """Carries out a batch in one pipeline.
 
@@ -102,6 +110,7 @@ class Driver:
                 ValueError.
             gone: VPP's names of errors that mean, for a delete, that there is nothing left to delete.
             updates: whether VPP can change such a value; else one that differs is made anew.
+            answered: told of every reply that is not an error: VPP's numbers of what was made are in there.
         """
         if not updates and any(operation.kind is OperationKind.UPDATE for operation in operations):
             return [Outcome(recreate=True)] * len(operations)
@@ -130,7 +139,11 @@ class Driver:
             return [Outcome(error=str(error))] * len(operations)
         harmless = set(gone)
         for position, reply in zip(owners, replies, strict=True):
-            if not isinstance(reply, VppRefused) or outcomes[position].error:
+            if not isinstance(reply, VppRefused):
+                if answered is not None:
+                    answered(operations[position], reply)
+                continue
+            if outcomes[position].error:
                 continue
             if operations[position].kind is OperationKind.DELETE and reply.name in harmless:
                 continue

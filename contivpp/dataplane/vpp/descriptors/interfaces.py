@@ -8,7 +8,7 @@ An interface that was made and not set up to its end, or that somebody switched 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -39,6 +39,9 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
 OPTIONAL_NEEDS: Final = {kind.plugin: kind.needs for kind in kinds.ALL if kind.plugin}
 """By the plugin that has them, the messages of kinds that a VPP may lack."""
 _SLOW_AT_ONCE: Final = 8
+
+Details = Mapping[Kind, Mapping[int, Any]]
+"""What VPP says of the interfaces of each kind, by number."""
 
 
 def descriptors(driver: Driver) -> tuple[Descriptor, ...]:
@@ -95,13 +98,8 @@ class InterfaceDescriptor(DriverDescriptor):
 
     async def retrieve(self) -> Mapping[str, Observed]:
         """Every interface with our tag; one dump for every kind that this VPP has."""
-        present = [kind for kind in kinds.ALL if kind.dump is not None and not self._lacks(kind)]
-        dumps = [kind.dump for kind in present if kind.dump is not None]
         items = await self._driver.read_interfaces()
-        details = {
-            kind: {one.sw_if_index: one for one in found}
-            for kind, found in zip(present, await self._driver.dumps(dumps), strict=True)
-        }
+        details = await self._details()
         found: dict[str, Observed] = {}
         for item in items:
             value = self._value(item, details)
@@ -109,7 +107,15 @@ class InterfaceDescriptor(DriverDescriptor):
                 found[value.key] = Observed(value, metadata={"sw_if_index": item.sw_if_index})
         return found
 
-    def _value(self, item: Any, details: Mapping[Kind, Mapping[int, Any]]) -> Any | None:
+    async def _details(self) -> Details:
+        present = [kind for kind in kinds.ALL if kind.dump is not None and not self._lacks(kind)]
+        dumps = [kind.dump for kind in present if kind.dump is not None]
+        return {
+            kind: {one.sw_if_index: one for one in found}
+            for kind, found in zip(present, await self._driver.dumps(dumps), strict=True)
+        }
+
+    def _value(self, item: Any, details: Details) -> Any | None:
         tag = Tag.read(item.tag)
         if tag is None:
             return None
@@ -160,12 +166,51 @@ class InterfaceDescriptor(DriverDescriptor):
         replies: list[Any] = []
         for part in _parts([values[at] for at in places]):
             replies += await self._driver.connection.batch(requests[part])
+        if any(isinstance(reply, VppRefused) for reply in replies):
+            replies = await self._retried(requests, replies, [values[at] for at in places])
         for at, reply in zip(places, replies, strict=True):
             if isinstance(reply, VppRefused):
                 outcomes[at] = Outcome(error=kinds.kind_of(values[at]).explained(values[at], reply))
             else:
                 numbers[at] = reply.sw_if_index
         return numbers, outcomes
+
+    async def _retried(self, requests: Sequence[Request], replies: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+        """The replies, with those to what was asked for again when something nameless had its place.
+
+        An agent that ended before it named what it had made leaves such interfaces, and VPP makes no second one.
+        """
+        interfaces, found = self._driver.interfaces, list(replies)
+        await self._driver.read_interfaces()
+        details = await self._details()
+        made = {reply.sw_if_index for reply in replies if not isinstance(reply, VppRefused)}  # and not named yet
+        places: list[int] = []
+        clearing: list[list[Request]] = []
+        for at, (value, reply) in enumerate(zip(values, replies, strict=True)):
+            number = self._nameless(value, details, made) if isinstance(reply, VppRefused) else None
+            if number is not None:
+                interfaces.add(Tag(value.name), number)
+                clearing.append(kinds.kind_of(value).delete(value, interfaces))
+                interfaces.remove(value.name)
+                places.append(at)
+        for part in _parts([values[at] for at in places]):
+            await self._driver.connection.batch([one for own in clearing[part] for one in own])
+            again = await self._driver.connection.batch([requests[at] for at in places[part]])
+            for at, reply in zip(places[part], again, strict=True):
+                found[at] = reply
+        return found
+
+    def _nameless(self, value: Any, details: Details, made: Container[int]) -> int | None:
+        """The number of an interface without a tag, of before, that is where `value` is to be."""
+        kind, interfaces = kinds.kind_of(value), self._driver.interfaces
+        tag = Tag(value.name, kind.memo(value, interfaces))
+        for item in interfaces.details:
+            if item.tag or item.sw_if_index in made or not kind.identity:
+                continue
+            found = kind.value(tag, item, details.get(kind, {}).get(item.sw_if_index), interfaces)
+            if found is not None and all(getattr(found, one) == getattr(value, one) for one in kind.identity):
+                return int(item.sw_if_index)
+        return None
 
     async def _set_up(self, values: Sequence[Any], numbers: Sequence[int | None], outcomes: list[Outcome]) -> None:
         """Names what is there, and switches it on; notes the first error of each."""

@@ -101,6 +101,10 @@ class Interfaces:
         """All logical names, sorted."""
         return sorted(self._number)
 
+    def by_number(self) -> dict[int, str]:
+        """The logical names by VPP's numbers."""
+        return {number: tag.name for number, tag in self._tag.items()}
+
     def number(self, name: str) -> int:
         """VPP's number of an interface.
 

@@ -32,8 +32,7 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "ip_neighbor_dump": ("sw_if_index", "af"),
 }
 """The messages, and of each the fields, that are used here."""
-_DROP: Final = 2  # FIB_API_PATH_TYPE_DROP
-_NORMAL: Final = 0
+_TYPES: Final = {"unicast": 0, "drop": 2, "unreachable": 5}  # FIB_API_PATH_TYPE_NORMAL, _DROP, _ICMP_UNREACH
 _STATIC: Final = 1  # IP_API_NEIGHBOR_FLAG_STATIC
 _API_SOURCE: Final = "API"  # what VPP calls the source of routes that came through the API
 
@@ -82,18 +81,20 @@ class RouteDescriptor(DriverDescriptor):
             "sw_if_index": self._driver.interfaces.number(value.interface) if value.interface else NO_INTERFACE,
             "table_id": value.vrf if value.via_vrf is None else value.via_vrf,
             "weight": value.weight,
-            "type": _DROP if value.kind == "drop" else _NORMAL,
+            "type": _TYPES[value.kind],
             "proto": 0 if subnet.version == 4 else 1,
         }
         if value.via:
             path["nh"] = {"address": union_of(ipaddress.ip_address(value.via))}
         route = {"table_id": value.vrf, "prefix": prefix_of(subnet), "n_paths": 1, "paths": [path]}
-        return "ip_route_add_del_v2", {"is_add": add, "is_multipath": value.kind != "drop", "route": route}
+        return "ip_route_add_del_v2", {"is_add": add, "is_multipath": value.kind == "unicast", "route": route}
 
     def _value(self, route: Any, path: Any) -> VppRoute | None:
         subnet, vrf = route.prefix, route.table_id
-        if path.type == _DROP:
+        if path.type == _TYPES["drop"]:
             return VppRoute(str(subnet), vrf, kind="drop")
+        if path.type == _TYPES["unreachable"]:
+            return VppRoute(str(subnet), vrf, kind="unreachable")
         union = path.nh.address
         hop = ipaddress.ip_address(union.ip4 if subnet.version == 4 else union.ip6)
         interface = "" if path.sw_if_index == NO_INTERFACE else self._driver.interfaces.name(path.sw_if_index)

@@ -14,6 +14,8 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "ip_table_dump": (),
 }
 """The messages, and of each the fields, that are used here."""
+NO_NUMBER: Final = 0xFFFFFFFF
+"""What the tables have instead that VPP makes for itself, such as those of segment routing."""
 
 
 def descriptors(driver: Driver) -> tuple[Descriptor, ...]:
@@ -46,11 +48,11 @@ class TableDescriptor(DriverDescriptor):
         return await self._driver.apply(operations, requests, gone=("NO_SUCH_FIB",), updates=False)
 
     async def retrieve(self) -> Mapping[str, Observed]:
-        """Every table but the first ones: nobody else makes any in a node's VPP."""
+        """Every table but the first ones, and those that VPP makes for itself and gives no number."""
         values = [
             Table(item.table.table_id, 6 if item.table.is_ip6 else 4, item.table.name)
             for item in await self._driver.connection.dump("ip_table_dump")
-            if item.table.table_id
+            if item.table.table_id not in (0, NO_NUMBER)
         ]
         return {value.key: Observed(value) for value in values}
 

@@ -14,7 +14,7 @@ class VppRoute:
     Attributes:
         via: the next hop; "" is the interface itself, or with `via_vrf` another look-up there.
         via_vrf: the table in which to look up again; None: not in another one.
-        kind: "drop" has neither hop nor interface.
+        kind: "drop" and "unreachable" have neither hop nor interface; the latter tells the sender so, by ICMP.
     """
 
     prefix: ClassVar[str] = "vpp/route/"
@@ -24,7 +24,7 @@ class VppRoute:
     via: str = ""
     interface: str = ""
     via_vrf: int | None = None
-    kind: Literal["unicast", "drop"] = "unicast"
+    kind: Literal["unicast", "drop", "unreachable"] = "unicast"
     weight: int = 1
 
     @property

@@ -25,6 +25,7 @@ class HostInterfaceKind(Kind):
 
     type = HostInterface
     slow = True
+    identity = ("host_name",)
     needs: ClassVar[Needs] = {
         "af_packet_create_v3": ("mode", "hw_addr", "use_random_hw_addr", "host_if_name", "tx_frame_size", "flags"),
         "af_packet_delete": ("host_if_name",),

@@ -25,6 +25,7 @@ class Kind(ABC):
         plugin: the file name of the plugin that has them, when a VPP may lack it; "" when it may not.
         dump: the request that lists the interfaces of this kind; None when their common list says enough.
         adopts: whether its interfaces are there without being made.
+        identity: the fields that no two interfaces of VPP share; none when there are no such fields.
         mutable: the fields that VPP can change while the interface is there.
         gone: VPP's names of errors that mean that there is nothing left to delete.
         slow: whether making and deleting one keeps VPP's main thread busy with the kernel: then only a few are asked
@@ -36,6 +37,7 @@ class Kind(ABC):
     plugin: ClassVar[str] = ""
     dump: ClassVar[Request | None] = None
     adopts: ClassVar[bool] = False
+    identity: ClassVar[tuple[str, ...]] = ()
     mutable: ClassVar[frozenset[str]] = frozenset({"mtu"})
     gone: ClassVar[frozenset[str]] = frozenset({"INVALID_SW_IF_INDEX"})
     slow: ClassVar[bool] = False

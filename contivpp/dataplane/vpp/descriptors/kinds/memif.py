@@ -29,6 +29,7 @@ class MemifKind(Kind):
 
     type = Memif
     plugin = "memif_plugin.so"
+    identity = ("socket", "id")
     needs: ClassVar[Needs] = {
         "memif_create_v2": (
             *("role", "mode", "rx_queues", "tx_queues", "id", "socket_id", "ring_size", "buffer_size"),

@@ -25,6 +25,7 @@ class SubInterfaceKind(Kind):
     """VPP counts them by parent; here the tags are the number."""
 
     type = SubInterface
+    identity = ("parent", "vlan", "inner_vlan")
     needs: ClassVar[Needs] = {
         "create_subif": ("sw_if_index", "sub_id", "sub_if_flags", "outer_vlan_id", "inner_vlan_id"),
         "delete_subif": ("sw_if_index",),

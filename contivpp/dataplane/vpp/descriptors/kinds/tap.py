@@ -20,6 +20,7 @@ class TapKind(Kind):
     type = Tap
     slow = True
     plugin = "tap_plugin.so"
+    identity = ("host_name", "netns")
     needs: ClassVar[Needs] = {
         "tap_create_v3": (
             *("use_random_mac", "mac_address", "num_rx_queues", "num_tx_queues", "tx_ring_sz", "rx_ring_sz"),

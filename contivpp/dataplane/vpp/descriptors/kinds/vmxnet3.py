@@ -19,6 +19,7 @@ class Vmxnet3Kind(Kind):
 
     type = Vmxnet3
     plugin = "vmxnet3_plugin.so"
+    identity = ("pci",)
     needs: ClassVar[Needs] = {
         "vmxnet3_create": ("pci_addr", "rxq_size", "rxq_num", "txq_size", "txq_num", "enable_gso"),
         "vmxnet3_delete": ("sw_if_index",),

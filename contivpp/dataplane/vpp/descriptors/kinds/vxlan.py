@@ -20,6 +20,7 @@ class VxlanKind(Kind):
     """Nothing of a tunnel can be changed, and it has no MTU of its own."""
 
     type = VxlanTunnel
+    identity = ("source", "destination", "vni", "vrf")
     needs: ClassVar[Needs] = {
         "vxlan_add_del_tunnel_v3": ("is_add", "src_address", "dst_address", "encap_vrf_id", "vni"),
         "vxlan_tunnel_v2_dump": ("sw_if_index",),

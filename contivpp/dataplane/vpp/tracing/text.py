@@ -1,0 +1,228 @@
+"""VPP's packet trace as steps: what each packet met on its way through this node, and how it ended.
+
+VPP prints a trace for people: per packet one paragraph, per node of its graph a line with the time and the name, and
+under it what the node has to say. What is understood here became a step; everything else stays in the text, which is
+kept. A node that is not known is no error, so another version or plugin shows less and breaks nothing.
+
+A packet is one of the flow by the first IP header in it that has the flow's addresses: inside a tunnel that is not the
+first one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from contivpp.model.trace import Flow, Kind, Step, TracedPacket, Verdict
+
+_PACKET: Final = re.compile(r"^Packet \d+$", re.MULTILINE)
+_NODE: Final = re.compile(r"^(?:(\d+):(\d\d):(\d\d):(\d+)): (\S+)$")
+_HEADER: Final = re.compile(r"^\s*(?:TCP|UDP|ICMP6?|[A-Z0-9_]+): (\S+) -> (\S+)$")
+_HARDWARE: Final = re.compile(r"hw_if_index (\d+)")
+_RECEIVING: Final = re.compile(r"^\s*(\S+) rx queue \d+")
+_FRAME: Final = re.compile(r"sw-if-index (\d+)")
+_LOOKUP: Final = re.compile(r"fib(?:-index:| )(\d+)")
+_REWRITE: Final = re.compile(r"tx_sw_if_index (\d+) .*? via (\S+) \S+: mtu")
+_TUNNEL: Final = re.compile(r"VXLAN (?:decap from|encap to) (\S+) vni")
+_LOST_TUNNEL: Final = re.compile(r"VXLAN decap error - (.*)")
+_ACL: Final = re.compile(r"sw_if_index (\d+), next index \d+, action: (\d+), match: acl (-?\d+) rule (-?\d+)")
+_REASON: Final = re.compile(r"^\s*([^:]+): (.*)$")
+_CHECKSUM: Final = re.compile(r",? ?checksum 0x[0-9a-f]+")
+_NO_REASON: Final = "no error"
+_LOOKUPS: Final = frozenset({"ip4-lookup", "ip6-lookup", "lookup-ip4-dst", "lookup-ip6-dst", "lookup-ip4-src"})
+_REWRITES: Final = frozenset({"ip4-rewrite", "ip6-rewrite", "ip4-midchain", "ip6-midchain", "ip4-rewrite-bcast"})
+_DROPS: Final = frozenset({"drop", "error-drop"})
+_EXPLANATIONS: Final = {
+    "ip4-glean: ARP requests sent": "nobody has answered to ARP for the address yet",
+    "ip6-glean: neighbor solicitations sent": "nobody has answered to neighbour discovery for the address yet",
+}
+_ENDS: Final[Mapping[str, Verdict]] = {"sent": "sent", "drop": "dropped", "local": "local", "punt": "punted"}
+NO_ROUTE: Final = "no route, one that drops, or one by an interface that is down"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the numbers and names of a VPP stand for.
+
+    Attributes:
+        numbers: logical names of interfaces by number; VPP's own for those that are not ours.
+        hardware: VPP's names of devices by their number.
+        own: logical names by VPP's names.
+        tables: names of routing tables by VPP's index, of IPv4 and IPv6.
+    """
+
+    numbers: Mapping[int, str] = field(default_factory=dict)
+    hardware: Mapping[int, str] = field(default_factory=dict)
+    own: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[tuple[int, int], str] = field(default_factory=dict)
+
+    def by_name(self, name: str) -> str:
+        """The logical name of an interface that VPP calls `name`."""
+        return self.own.get(name, name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """What one node of the graph said."""
+
+    time: float
+    node: str
+    lines: Sequence[str]
+
+    @property
+    def body(self) -> str:
+        return "\n".join(self.lines)
+
+
+def packets(text: str, flow: Flow, names: Names) -> list[TracedPacket]:
+    """The packets of a flow in the output of `show trace`, in the order of time."""
+    found = []
+    for part in _PACKET.split(text)[1:]:
+        paragraph = part.partition("-------------------")[0].strip("\n")
+        packet = _packet(paragraph, flow, names)
+        if packet is not None:
+            found.append(packet)
+    return sorted(found, key=lambda one: one.time)
+
+
+def _packet(text: str, flow: Flow, names: Names) -> TracedPacket | None:
+    visits = list(_visits(text))
+    header = next((found for visit in visits if (found := _header(visit.lines, flow)) is not None), None)
+    if header is None:
+        return None
+    reply, lines = header
+    steps = tuple(_steps(visits, names, flow.version))
+    last = next((step for step in reversed(steps) if step.kind in _ENDS), None)
+    return TracedPacket(
+        time=visits[0].time,
+        reply=reply,
+        summary=_summary(lines),
+        key=_key(lines),
+        steps=steps,
+        verdict=_ENDS[last.kind] if last is not None else "unfinished",
+        reason=last.reason if last is not None else "",
+        graph=tuple(visit.node for visit in visits),
+        text=text,
+    )
+
+
+def _visits(text: str) -> Iterator[_Visit]:
+    current: _Visit | None = None
+    lines: list[str] = []
+    for line in text.splitlines():
+        if match := _NODE.match(line):
+            if current is not None:
+                yield current
+            hours, minutes, seconds, microseconds, node = match.groups()
+            time = int(hours) * 3600 + int(minutes) * 60 + int(seconds) + int(microseconds) / 1e6
+            lines = []
+            current = _Visit(time, node, lines)
+        elif line.strip():
+            lines.append(line)
+    if current is not None:
+        yield current
+
+
+def _header(lines: Sequence[str], flow: Flow) -> tuple[bool, Sequence[str]] | None:
+    """Whether the packet goes against the flow, and its IP header with what follows; None for another's."""
+    for position, line in enumerate(lines):
+        match = _HEADER.match(line)
+        if match and match.groups() in ((flow.source, flow.destination), (flow.destination, flow.source)):
+            return match[1] == flow.destination, lines[position:]
+    return None
+
+
+def _summary(lines: Sequence[str]) -> str:
+    protocol = lines[0].strip().partition(":")[0]
+    for line in lines[1:]:
+        words = line.strip().replace(",", "").split()
+        if words[:1] == ["flags"] and len(words) > 2 and words[1].startswith("0x"):
+            flags = words[2 : words.index("tcp")] if "tcp" in words else words[2:]
+            return " ".join((protocol, *flags))
+        if words[:1] == ["ICMP"] and len(words) > 1:
+            return " ".join((protocol, words[1]))
+    return protocol
+
+
+def _key(lines: Sequence[str]) -> str:
+    """What no node on the way changes: not the time to live, nor a checksum that a NIC may have to fill in."""
+    kept = [line.strip() for line in lines if not line.strip().startswith(("tos ", "options", "mss "))]
+    if kept[0].startswith("ICMP"):
+        return " ".join(kept)
+    return _CHECKSUM.sub("", " ".join(kept))
+
+
+# ---- steps
+
+
+def _steps(visits: Sequence[_Visit], names: Names, version: int) -> Iterator[Step]:
+    for position, visit in enumerate(visits):
+        node, body = visit.node, visit.body
+        if position == 0:
+            yield Step("in", node, interface=_came_in_by(visits, names))
+        elif node in _LOOKUPS and (match := _LOOKUP.search(body)):
+            yield Step("lookup", node, table=names.tables.get((version, int(match[1])), f"with index {match[1]}"))
+        elif node in _REWRITES and (match := _REWRITE.search(body)):
+            interface = names.numbers.get(int(match[1]), match[1])
+            yield Step("out", node, interface=interface, next_hop=match[2])
+        elif node.startswith("vxlan") and (match := _TUNNEL.search(body)):
+            kind: Kind = "tunnel-in" if "decap" in body else "tunnel-out"
+            yield Step(kind, node, interface=names.by_name(match[1]))
+        elif node.startswith("acl-plugin-") and (match := _ACL.search(body)):
+            verdict = "permit" if match[2] != "0" else "deny"
+            interface = names.numbers.get(int(match[1]), match[1])
+            yield Step("policy", node, interface=interface, rule=f"acl {match[3]} rule {match[4]}: {verdict}")
+        elif node.startswith("cnat-"):
+            yield Step("service", node, reason=visit.lines[0].strip() if visit.lines else "")
+        elif node in ("ip4-receive", "ip6-receive", "ip4-local", "ip6-local") and not _goes_on(visits[position + 1 :]):
+            yield Step("local", node)
+        elif node in ("ip4-punt", "ip6-punt", "error-punt") or node.startswith("punt-"):
+            yield Step("punt", node)
+        elif node == "drop":
+            yield Step("drop", _dropped_at(visits[:position]), reason=_reason(visits, position))
+        elif node.endswith("-tx"):
+            yield Step("sent", node, interface=names.by_name(node.removesuffix("-tx")))
+
+
+def _came_in_by(visits: Sequence[_Visit], names: Names) -> str:
+    first = visits[0].body
+    if match := _HARDWARE.search(first):
+        name = names.hardware.get(int(match[1]), f"device {match[1]}")
+        return names.by_name(name)
+    if match := _RECEIVING.search(first):
+        return names.by_name(match[1])
+    for visit in visits[1:2]:
+        if match := _FRAME.search(visit.body):
+            return names.numbers.get(int(match[1]), match[1])
+    if visits[0].node.endswith("-rx"):
+        return names.by_name(visits[0].node.removesuffix("-rx"))
+    return ""
+
+
+def _goes_on(visits: Sequence[_Visit]) -> bool:
+    """Whether a packet for VPP itself goes elsewhere after all: out of a tunnel, or to the host."""
+    return any(visit.node.startswith("vxlan") or "punt" in visit.node for visit in visits)
+
+
+def _dropped_at(visits: Sequence[_Visit]) -> str:
+    """The node that sent a packet to be dropped."""
+    names = [visit.node for visit in visits if visit.node not in _DROPS and not visit.node.endswith("-drop")]
+    return names[-1] if names else ""
+
+
+def _reason(visits: Sequence[_Visit], position: int) -> str:
+    """Why a packet was dropped. VPP has no word for a route that drops: that is told by who sent it there."""
+    said = visits[position].lines[0].strip() if visits[position].lines else ""
+    match = _REASON.match(said)
+    words = match[2] if match else said
+    if words.lower() == _NO_REASON:
+        return (
+            NO_ROUTE if _dropped_at(visits[:position]) in _LOOKUPS else f"dropped by {_dropped_at(visits[:position])}"
+        )
+    explanation = _EXPLANATIONS.get(said, "")
+    if not explanation and any("VXLAN decap error" in visit.body for visit in visits[:position]):
+        lost = next(_LOST_TUNNEL.search(visit.body) for visit in visits[:position] if "VXLAN decap" in visit.body)
+        explanation = lost[1] if lost else ""
+    return f"{words} ({explanation})" if explanation else words

@@ -1,0 +1,309 @@
+"""Operating VPP: commands, dumps, traces and counters of two nodes in namespaces with a real VPP each."""
+# ruff: noqa: F811 - fixtures are named as what they are imported as
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+
+from contivpp.netctl import status as status_view
+from contivpp.netctl import trace as trace_view
+from contivpp.netctl import vpp as vpp_view
+from contivpp.netctl import vppdump as vppdump_view
+from contivpp.netctl.agents import Agents
+from contivpp.netctl.cluster import Cluster, read_cluster
+from contivpp.netctl.errors import ExitCode, NetctlError
+from contivpp.netctl.http_config import HttpClientConfig
+from contivpp.store.client import Store
+from tests.integration.agent.test_vpp_cluster import CONFIG, VppNode
+from tests.integration.agent.test_vpp_families import cluster, nodes  # noqa: F401
+from tests.integration.cluster import TestCluster, TestNode, TestPod, eventually
+
+pytestmark = [pytest.mark.vpp, pytest.mark.etcd, pytest.mark.root, pytest.mark.timeout(240)]
+
+IPV6_CONFIG = CONFIG.replace(
+    "nodeInterconnectCIDR: 192.168.16.0/24",
+    "nodeInterconnectCIDR: 'fd00:16::/64', podSubnetCIDR: 'fd00:10:1::/48'",
+)
+
+
+class Ports(HttpClientConfig):
+    """Asks the agents of a test where they are: all on this machine, each on a port of its own."""
+
+    ports: dict[str, int]
+
+    def url(self, host: str, path: str) -> str:
+        return f"http://127.0.0.1:{self.ports[host]}/{path}"
+
+
+@contextlib.asynccontextmanager
+async def netctl(cluster: TestCluster) -> AsyncIterator[tuple[Cluster, Agents]]:
+    """What the program's views take."""
+    Ports.ports = {node.address: node.port for node in cluster.nodes.values()}
+    async with await Store.open(cluster.etcd.config) as store, Agents(Ports()) as agents:
+        yield await read_cluster(store), agents
+
+
+async def three_pods(cluster: TestCluster) -> tuple[TestPod, TestPod, TestPod]:
+    cluster.contiv_conf = cluster.contiv_conf or CONFIG
+    one, two = await cluster.up(1, 2)
+    a, b, c = cluster.pod("a"), cluster.pod("b"), cluster.pod("c")
+    one.add(a), one.add(b), two.add(c)
+    for pod, node in ((a, one), (b, one), (c, two)):
+        await cluster.write_pod(pod, node)
+    eventually(lambda: a.ping(c.address) and b.ping(c.address))
+    return a, b, c
+
+
+def post(node: TestNode, path: str, body: Any) -> tuple[int, Any]:
+    """What an agent answers to a request with a body."""
+    request = urllib.request.Request(f"http://127.0.0.1:{node.port}/{path}", data=json.dumps(body).encode())
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+def metrics(node: TestNode) -> dict[str, float]:
+    """The series of an agent."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{node.port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
+
+
+def series_of(node: TestNode, name: str, pod: TestPod) -> list[float]:
+    return [
+        value for series, value in metrics(node).items() if series.startswith(name) and f'pod="{pod.name}"' in series
+    ]
+
+
+def path_of(report: Any) -> list[tuple[str, str, bool, Sequence[str]]]:
+    """The hops of every packet: what it is, the node, whether it is a reply, and its interfaces."""
+    return [
+        (journey.summary, hop.node, journey.reply, hop.sentences)
+        for journey in report.data.journeys
+        for hop in journey.hops
+    ]
+
+
+SERVE = """
+import socket, sys
+server = socket.create_server((sys.argv[1], 80), family=socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
+print("listening", flush=True)
+while True:
+    server.accept()
+"""
+
+
+def listening(pod: TestPod) -> subprocess.Popen[str]:
+    """A server on port 80 of a pod, that accepts."""
+    command = ["nsenter", f"--net={pod.netns}", "python3", "-c", SERVE, pod.address]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "listening\n"
+    return process
+
+
+@pytest.mark.parametrize("config", [CONFIG, IPV6_CONFIG], ids=["IPv4", "IPv6 over IPv6"])
+async def test_a_trace_shows_the_path_on_one_node_and_across_nodes(
+    cluster: TestCluster, nodes: tuple[VppNode, VppNode], config: str
+) -> None:
+    cluster.contiv_conf = config
+    _, b, c = await three_pods(cluster)
+    server = listening(c)
+    noise = b.start_ping(c.address, 6)
+    try:
+        async with netctl(cluster) as (seen, agents):
+            near = await trace_view.view(seen, agents, "a", "b", port="80/tcp")
+            far = await trace_view.view(seen, agents, "a", "c", port="80/tcp", count=2)
+            ping = await trace_view.view(seen, agents, "c", "a")
+            silent = await trace_view.view(seen, agents, "a", "c", port="9/udp")
+    finally:
+        server.kill()
+        server.wait()
+        noise.kill()
+        noise.wait()
+    assert near.code is ExitCode.GOOD, near.problems
+    assert [(what, node, reply) for what, node, reply, _ in path_of(near)] == [
+        ("TCP SYN", "node1", False),
+        ("TCP RST ACK", "node1", True),
+    ]
+    assert "in from pod default/a" in path_of(near)[0][3]
+    assert path_of(near)[0][3][-1] == "sent to pod default/b"
+    assert near.data.probes[0].outcome.startswith("refused")
+    assert far.code is ExitCode.GOOD, far.problems
+    assert [probe.outcome for probe in far.data.probes] == ["connected", "connected"]
+    summaries = {what for what, *_ in path_of(far)}
+    assert {"TCP SYN", "TCP SYN ACK"} <= summaries, "a connection that stands"
+    first = [(node, steps) for what, node, reply, steps in path_of(far) if what == "TCP SYN"][:2]
+    assert [node for node, _ in first] == ["node1", "node2"]
+    assert "goes by the tunnel to node2" in first[0][1]
+    assert "came by the tunnel to node1" in first[1][1]
+    assert first[1][1][-1] == "sent to pod default/c"
+    assert all(journey.ending == "delivered" and len(journey.hops) == 2 for journey in far.data.journeys)
+    assert [(node, reply) for _, node, reply, _ in path_of(ping)] == [
+        ("node2", False), ("node1", False), ("node1", True), ("node2", True),
+    ]  # fmt: skip
+    assert len(ping.data.journeys) == 2, "nothing of the ping that goes on beside it"
+    assert silent.data.probes[0].outcome.startswith("refused")
+    for node in nodes:
+        assert "No packets in trace buffer" in node.vpp.cli("show", "trace")
+        assert not re.findall(r"^\s*\d+\s", node.vpp.cli("show", "classify", "tables"), re.MULTILINE)
+
+
+async def test_a_drop_has_its_node_and_its_reason(cluster: TestCluster, nodes: tuple[VppNode, VppNode]) -> None:
+    _, _, c = await three_pods(cluster)
+    async with netctl(cluster) as (seen, agents):
+        nowhere = await trace_view.view(seen, agents, "a", "10.1.77.7", port="80/tcp", timeout=0.3)
+        nobody = await trace_view.view(seen, agents, "a", "10.1.1.99", timeout=0.3)
+        route = [f"{c.address}/32", "table", "1", "via", "drop"]
+        await vpp_view.command(seen, agents, "node1", ["ip", "route", "add", *route])
+        here = await trace_view.view(seen, agents, "a", "c", port="80/tcp", timeout=0.3)
+        await vpp_view.command(seen, agents, "node1", ["ip", "route", "del", *route])
+        interface = f"host-{c.container_id[:15]}"
+        await vpp_view.command(seen, agents, "node2", ["set", "interface", "state", interface, "down"])
+        there = await trace_view.view(seen, agents, "a", "c", port="80/tcp", timeout=0.3)
+        await vpp_view.command(seen, agents, "node2", ["set", "interface", "state", interface, "up"])
+        healed = await trace_view.view(seen, agents, "a", "c", port="80/tcp")
+    assert nowhere.code is ExitCode.SOMETHING_WRONG
+    assert nowhere.problems[0].startswith("TCP SYN: dropped on node1: no route")
+    assert "ARP requests sent" in nobody.problems[0]
+    assert "at ip4-glean" in nobody.problems[0]
+    for report, path in ((here, ["node1"]), (there, ["node1", "node2"])):
+        assert report.code is ExitCode.SOMETHING_WRONG
+        [journey] = report.data.journeys
+        assert (journey.ending, journey.place) == ("dropped", path[-1])
+        assert journey.reason.endswith("(at ip4-lookup)")
+        assert [hop.node for hop in journey.hops] == path
+    assert healed.code is ExitCode.GOOD, healed.problems
+
+
+async def test_a_trace_that_nobody_ends_is_ended_by_the_agent_and_only_one_runs_at_a_time(
+    cluster: TestCluster, nodes: tuple[VppNode, VppNode]
+) -> None:
+    a, b, _ = await three_pods(cluster)
+    one, vpp = nodes[0].agent, nodes[0].vpp
+    flow = {"protocol": "icmp", "source": a.address, "destination": b.address, "source_port": 77}
+    status, begun = post(one, "vpp/trace", {"flow": flow, "seconds": 1})
+    assert status == 200
+    assert post(one, "vpp/trace", {"flow": flow})[0] == 409
+    assert post(one, "contiv/v1/probe", {"pod": "default/a", "flow": flow}) == (
+        200,
+        {"probes": [{"answered": True, "outcome": "answered"}]},
+    )
+    assert "ICMP echo_request" in vpp.cli("show", "trace")
+    eventually(lambda: "No packets in trace buffer" in vpp.cli("show", "trace"))
+    assert post(one, "vpp/trace/end", begun)[0] == 404
+    assert a.ping(b.address)
+    assert "No packets in trace buffer" in vpp.cli("show", "trace")
+    status, begun = post(one, "vpp/trace", {"flow": flow})
+    assert status == 200
+    one.kill()
+    one.start()
+    one.wait_until_ready()
+    status, begun = post(one, "vpp/trace", {"flow": flow})
+    assert status == 200, "what a killed agent left is no obstacle"
+    vpp.end(signal.SIGKILL)
+    eventually(lambda: one.get("readiness")["state"] != 1)
+    assert post(one, "vpp/trace", {"flow": flow})[0] == 503
+    vpp.start()
+    one.wait_until_ready()
+    status, again = post(one, "vpp/trace", {"flow": flow})
+    assert status == 200, "what was traced in a VPP that is gone is no obstacle"
+    assert post(one, "vpp/trace/end", begun)[0] == 404
+    assert post(one, "vpp/trace/end", again) == (200, {"packets": []})
+
+
+async def test_commands_and_dumps_answer_and_say_why_not(cluster: TestCluster, nodes: tuple[VppNode, VppNode]) -> None:
+    await three_pods(cluster)
+    node = nodes[0]
+    async with netctl(cluster) as (seen, agents):
+        long = await vpp_view.command(seen, agents, "node1", ["show", "api", "message-table"])
+        assert len(long.data.output) > 30_000
+        assert long.data.output == node.vpp.cli("show", "api", "message-table").replace("\r", "")
+        with pytest.raises(NetctlError, match="VPP says: unknown input `bogus'"):
+            await vpp_view.command(seen, agents, "node1", ["bogus"])
+        with pytest.raises(NetctlError, match="HTTP 504: no answer to the command: VPP hangs"):
+            await vpp_view.command(
+                seen, agents, "node1", ["ping", "10.1.2.2", "table-id", "1", "repeat", "30", "interval", "1"]
+            )
+        node.agent.wait_until_ready()
+        routes = await vppdump_view.view(seen, agents, "node1", "routes")
+        [to_a] = [row for row in routes.data.kinds["route"] if row.value["to"] == "10.1.1.2/32"]
+        assert to_a.names["to"] == to_a.names["interface"] == "pod default/a"
+        [to_two] = [row for row in routes.data.kinds["route"] if row.value["to"] == "10.1.2.0/24"]
+        assert to_two.names == {"to": "the pods of node2", "via": "node node2"}
+        everything = await vppdump_view.view(seen, agents, "node1", None)
+        assert {"interface", "route", "fdb", "table"} <= everything.data.kinds.keys()
+        [tunnel] = [row for row in everything.data.kinds["interface"] if row.type == "VxlanTunnel"]
+        assert tunnel.names["name"] == "tunnel to node2"
+        async with await Store.open(cluster.etcd.config) as store:
+            health = (await status_view.view(store, agents, endpoints=())).data
+            assert [(vpp.node, vpp.connected) for vpp in health.vpps] == [("node1", True), ("node2", True)]
+            assert health.vpps[0].version in node.vpp.cli("show", "version")
+            node.vpp.freeze()
+            eventually(lambda: node.agent.get("vpp/status")["connected"] is False)
+            [frozen, _] = (await status_view.view(store, agents, endpoints=())).data.vpps
+            assert "hangs" in frozen.problem or "hung" in frozen.problem
+        with pytest.raises(NetctlError, match="node1: HTTP 503"):
+            await vpp_view.command(seen, agents, "node1", ["show", "version"])
+        node.vpp.thaw()
+        node.agent.wait_until_ready()
+        assert (await vpp_view.command(seen, agents, "node1", ["show", "version"])).data.output
+
+
+async def test_counters_are_those_of_vpp_and_go_with_the_pod(
+    cluster: TestCluster, nodes: tuple[VppNode, VppNode]
+) -> None:
+    a, b, _ = await three_pods(cluster)
+    node = nodes[0]
+    one, vpp = node.agent, node.vpp
+    received = "contiv_interface_receive_packets_total"
+    [before] = series_of(one, received, a)
+    assert a.ping(b.address, 20)
+    [after] = series_of(one, received, a)
+    assert after - before >= 20
+    found = metrics(one)
+    tunnel = f'{received}{{interface="vxlan-default-2",namespace="",node="node1",pod=""}}'
+    assert found[tunnel] > 0
+    assert found["contiv_vpp_stats_readable"] == 1
+    assert any(series.startswith("contiv_vpp_errors_total") and "vxlan4-encap" in series for series in found)
+    assert found['contiv_vpp_memory_bytes{heap="main heap",state="used"}'] > 1_000_000
+    assert f'contiv_vpp_info{{version="{one.get("vpp/status")["version"]}"}}' in found
+    assert one.cni("DEL", a)[0] == 0
+    eventually(lambda: not series_of(one, received, a))
+    assert series_of(one, received, b)
+    started = found["contiv_vpp_start_time_seconds"]
+    vpp.end(signal.SIGKILL)
+    eventually(lambda: "contiv_vpp_stats_readable" not in metrics(one))
+    assert not series_of(one, received, b)
+    await asyncio.sleep(1)
+    vpp.start()
+    one.wait_until_ready()
+    eventually(lambda: metrics(one).get("contiv_vpp_start_time_seconds", 0) > started)
+    eventually(lambda: bool(series_of(one, received, b)))
+    [reborn] = series_of(one, received, b)
+    assert reborn < after
+
+
+async def test_vpp_without_its_statistics_is_driven_all_the_same(
+    cluster: TestCluster, nodes: tuple[VppNode, VppNode]
+) -> None:
+    for node in nodes:
+        node.agent.options += ["--vpp-stats-socket", str(node.agent.folder / "nowhere.sock")]
+    a, b, _ = await three_pods(cluster)
+    assert a.ping(b.address)
+    one = nodes[0].agent
+    assert metrics(one)["contiv_vpp_stats_readable"] == 0
+    assert "no statistics of VPP" in one.log()
