@@ -15,6 +15,7 @@ from contivpp.agent.desired import Desired
 from contivpp.agent.pods.api import Sandbox
 from contivpp.agent.policies.feature import PoliciesFeature
 from contivpp.agent.policies.linux import LinuxPolicies
+from contivpp.agent.policies.vpp import VppPolicies
 from contivpp.agent.view import LocalPod, OwnNode, View
 from contivpp.model.addressplan import AddressPlan
 from contivpp.model.config import ContivConfig
@@ -52,7 +53,7 @@ class Plainly:
         return {key: Said(key, None)}
 
 
-RENDERERS = pytest.mark.parametrize("renderer", [Plainly(), LinuxPolicies()], ids=["plain", "linux"])
+RENDERERS = pytest.mark.parametrize("renderer", [Plainly(), LinuxPolicies(), VppPolicies(str)], ids=["plain", "linux", "vpp"])
 
 
 def apply(view: View, step: Step) -> list[Change]:
