@@ -23,7 +23,8 @@ from tests.conformance.matrix import (
     policy,
 )
 from tests.conformance.nine import Nine, table
-from tests.conformance.world import Probe, World
+from tests.conformance.oracle_policies import Manifest
+from tests.conformance.world import Probe, Role, World
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -95,6 +96,37 @@ def test_a_connection_that_a_new_policy_forbids_is_cut_and_others_are_not(nine: 
     assert said["x/a"]["error"] == "timeout" and heard["x/a"]["silence"] > 2, (said, heard)
     assert said["x/b"]["error"] == "" and said["x/b"]["same"] and said["x/b"]["gap"] < 1, said
     assert heard["x/b"]["answered"] == heard["x/b"]["sent"], heard
+
+
+@pytest.mark.representative
+@pytest.mark.parametrize("role", ["agent", "forwarder"])
+def test_nothing_forbidden_passes_for_a_moment_when_a_daemon_dies_during_a_change(
+    nine: Nine, world: World, version: int, role: Role
+) -> None:
+    if role not in world.roles:
+        pytest.skip(f"there is no {role} here")
+
+    def only(*names: str) -> Manifest:
+        by_label = {"podSelector": {"matchExpressions": [{"key": "pod", "operator": "In", "values": list(names)}]}}
+        return one_way("Ingress", [{"peers": [{"namespaceSelector": {}, **by_label}]}], where="y")
+
+    target = nine.ends["y/a"]
+    nine.apply(only("b"))
+    assert nine.wrong(version) == {}
+    asked = {"address": target.address(version), "port": 80, "every": 0.001}
+    pulses = {name: nine.ends[name].station.start("pulse", **asked) for name in ("x/a", "x/b", "z/a", "z/b")}
+    time.sleep(1)
+    world.kill(role, target.node)
+    nine.apply(only("b", "c"))
+    time.sleep(1)
+    world.start(role, target.node)
+    world.wait_until_ready()
+    assert nine.wrong(version, within=20) == {}
+    heard = {name: running.stop() for name, running in pulses.items()}
+    assert [heard[name]["answered"] for name in ("x/a", "z/a")] == [0, 0], heard
+    if role == "agent":
+        lost = [heard[name]["sent"] - heard[name]["answered"] for name in ("x/b", "z/b")]
+        assert max(lost) <= heard["x/b"]["sent"] / 100 and heard["x/b"]["silence"] < 2, heard
 
 
 def walk(dice: random.Random, nine: Nine) -> Action:

@@ -53,7 +53,9 @@ class Plainly:
         return {key: Said(key, None)}
 
 
-RENDERERS = pytest.mark.parametrize("renderer", [Plainly(), LinuxPolicies(), VppPolicies(str)], ids=["plain", "linux", "vpp"])
+RENDERERS = pytest.mark.parametrize(
+    "renderer", [Plainly(), LinuxPolicies(), VppPolicies(str)], ids=["plain", "linux", "vpp"]
+)
 
 
 def apply(view: View, step: Step) -> list[Change]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from contivpp.agent.policies.vpp import DENY, VppPolicies
 from contivpp.agent.pods.api import Sandbox
+from contivpp.agent.policies.vpp import DENY, VppPolicies
 from contivpp.agent.view import LocalPod, OwnNode
 from contivpp.dataplane.vpp.values.acl import Acl, AclList
 from contivpp.model.config import ContivConfig
