@@ -97,7 +97,7 @@ class World(abc.ABC):
     nodes: tuple[str, ...]
     roles: frozenset[Role]
     lacks: Mapping[str, str]
-    """What this world cannot do, with the reason: new-address, witness, wire, reuse, large-frames."""
+    """What this world cannot do, with the reason: new-address, witness, wire, reuse, large-frames, sctp-ports."""
 
     def __init__(self) -> None:
         self.pods: list[Endpoint] = []

@@ -27,7 +27,8 @@ from contivpp.policies.model import LAST_PORT, Action, Block, Direction, Member,
 from contivpp.scheduler.api import by_key
 
 DENY: Final = "policy/deny"
-_NUMBERS: Final = {"": 0, "TCP": 6, "UDP": 17, "SCTP": 132}
+_SCTP: Final = "SCTP"
+_NUMBERS: Final = {"": 0, "TCP": 6, "UDP": 17, _SCTP: 132}
 _ICMP: Final = {4: 1, 6: 58}
 _TYPES: Final = {4: ((3, 3), (11, 12)), 6: ((1, 4), (133, 137))}
 """Errors about connections; of IPv6 also what finds neighbours and routers."""
@@ -79,11 +80,15 @@ class VppPolicies:
         addresses = {version_of(one): one for one in pod.addresses if version_of(one) in versions}
         hosts = [*own.host, *own.management]
         hosts += [str(family.host_link_linux(own.id)) for family in plan.families if own.id]
+        tables_of = {direction: _flattened(tables.of(direction), members) for direction in Direction}
         lists = []
-        for direction, way in ((Direction.EGRESS, "in"), (Direction.INGRESS, "out")):
+        for direction, other, way in (
+            (Direction.EGRESS, Direction.INGRESS, "in"),
+            (Direction.INGRESS, Direction.EGRESS, "out"),
+        ):
             free = [*addresses.values(), *(hosts if direction is Direction.INGRESS else ())]
             decided = [(_Match(_only(one)), Action.ALLOW) for one in dict.fromkeys(free)]
-            decided += _flattened(tables.of(direction), members)
+            decided += _both_ways(tables_of[direction], tables_of[other])
             rules = [*_errors(versions), *_rules(direction, addresses, decided)]
             lists.append(Acl(f"{name}/{way}", tuple(dict.fromkeys(rules))))
         inbound, outbound = lists
@@ -121,12 +126,25 @@ def _rules(
         ends = (match.subnet, _only(addresses[version]))
         source, destination = ends if direction is Direction.INGRESS else ends[::-1]
         yield AclRule(
-            "reflect" if action is Action.ALLOW else "deny",
+            "deny" if action is Action.DENY else "permit" if match.protocol == _SCTP else "reflect",
             source,
             destination,
             _NUMBERS[match.protocol],
             destination_ports=match.ports,
         )
+
+
+def _both_ways(
+    decided: Iterable[tuple[_Match, Action]], other: Iterable[tuple[_Match, Action]]
+) -> Iterator[tuple[_Match, Action]]:
+    """The same decisions, with those that allow SCTP left to the table of the other direction."""
+    backwards = list(other)
+    for match, action in decided:
+        if action is Action.ALLOW and match.protocol in ("", _SCTP):
+            yield from _decided(_Match(match.subnet, _SCTP), Action.PASS, backwards)
+            if match.protocol == _SCTP:
+                continue
+        yield match, action
 
 
 def _flattened(table: Table, members: MembersOf) -> list[tuple[_Match, Action]]:
@@ -167,7 +185,7 @@ def _matches(rule: Rule, members: MembersOf) -> Iterator[tuple[_Match, Action]]:
 
 def _expressible(ports: PortRange, action: Action) -> tuple[str, tuple[int, int], Action] | None:
     """Ports as VPP can match them, and what is done with them: nothing is opened by ports that it does not see."""
-    if ports.protocol != "SCTP" or ports.whole:
+    if ports.protocol != _SCTP or ports.whole:
         return ports.protocol, (ports.first, ports.last), action
     return None if action is Action.ALLOW else (ports.protocol, _ALL_PORTS, Action.DENY)
 

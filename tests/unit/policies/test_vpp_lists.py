@@ -69,6 +69,9 @@ class Lists:
             return rule.action != "deny"
         raise AssertionError("the last list decides on everything")
 
+    def all(self) -> list[Acl]:
+        return list(self._lists.values())
+
     def rules(self) -> int:
         return sum(len(one.rules) for one in self._lists.values())
 
@@ -106,6 +109,19 @@ def test_single_ports_of_sctp_are_closed_and_all_of_it_can_be_open() -> None:
     lists = Lists(world)
     assert not lists.opens(PODS["y/a"], PODS["x/a"], "SCTP", 81, 4)
     assert not lists.opens(PODS["y/a"], PODS["x/a"], "TCP", 81, 4)
+
+
+def test_sctp_passes_only_where_both_directions_are_open() -> None:
+    world = Simulation()
+    assert Lists(world).opens(PODS["y/a"], PODS["x/a"], "SCTP", 80, 4)
+    by_pod = {"podSelector": {"matchLabels": {"pod": "b"}}}
+    world.apply(policy("p", "x", policyTypes=["Ingress", "Egress"], ingress=[{}], egress=[{"to": [by_pod]}]))
+    lists = Lists(world)
+    for protocol, opened in (("TCP", True), ("SCTP", False)):
+        assert lists.opens(PODS["y/a"], PODS["x/a"], protocol, 80, 4) is opened
+        assert lists.opens(PODS["x/b"], PODS["x/a"], protocol, 80, 4)
+    for rule in (rule for one in lists.all() for rule in one.rules):
+        assert rule.action != "reflect" or rule.protocol != NUMBERS["SCTP"]
 
 
 def test_the_own_host_always_comes_in_and_nobody_else_does_and_a_pod_sends_as_itself_only() -> None:
