@@ -224,12 +224,11 @@ class PolicyIndex:
             case "node":
                 return ()
             case "policy":
-                if record_id not in self._policies:
-                    return ()
+                local = self._local_in.get(record_id.partition("/")[0], ())
+                if record_id not in self._policies or not local:
+                    return ()  # what nobody here needs is not read
                 policy = self._reading(record_id)
-                return [
-                    pod for pod in self._local_in.get(policy.namespace, ()) if may_select(policy, self.facts(pod), None)
-                ]
+                return [pod for pod in local if may_select(policy, self.facts(pod), None)]
         return self._local
 
     def _work_out(self, pod: str, moved: Moved) -> None:

@@ -115,7 +115,8 @@ def test_sctp_passes_only_where_both_directions_are_open() -> None:
     world = Simulation()
     assert Lists(world).opens(PODS["y/a"], PODS["x/a"], "SCTP", 80, 4)
     by_pod = {"podSelector": {"matchLabels": {"pod": "b"}}}
-    world.apply(policy("p", "x", policyTypes=["Ingress", "Egress"], ingress=[{}], egress=[{"to": [by_pod]}]))
+    ways = {"policyTypes": ["Ingress", "Egress"], "ingress": [{}], "egress": [{"to": [by_pod]}]}
+    world.apply(policy("p", "x", pods={"matchLabels": {"pod": "a"}}, **ways))
     lists = Lists(world)
     for protocol, opened in (("TCP", True), ("SCTP", False)):
         assert lists.opens(PODS["y/a"], PODS["x/a"], protocol, 80, 4) is opened
