@@ -19,6 +19,7 @@ from contivpp.agent.external.config import ETCD_SOURCE
 from contivpp.agent.refill import QUIET, Refill
 from contivpp.agent.sharing import Sharing
 from contivpp.model import keys
+from contivpp.model.bulk import building
 from contivpp.model.codec import DecodeError
 from contivpp.model.nodeconfig import Unreadable
 from contivpp.store.mirror import Mirror
@@ -70,10 +71,11 @@ def external_items(items: Iterable[tuple[str, V]], prefix: str) -> dict[str, V]:
 def decode_all(items: Iterable[tuple[str, bytes]], sharing: Sharing) -> dict[str, dict[str, Any]]:
     """Every readable record by kind and ID."""
     records: dict[str, dict[str, Any]] = {}
-    for key, value in items:
-        if (decoded := decode_record(key, value)) is not None:
-            kind, record_id, record = decoded
-            records.setdefault(kind, {})[record_id] = sharing.record(record)
+    with building():
+        for key, value in items:
+            if (decoded := decode_record(key, value)) is not None:
+                kind, record_id, record = decoded
+                records.setdefault(kind, {})[record_id] = sharing.record(record)
     return records
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from contivpp.model import keys
+from contivpp.model.bulk import building
 from contivpp.policies.facts import PodFacts, facts_of, is_peer
 from contivpp.policies.members import Moves, PeerSets, Pods
 from contivpp.policies.model import FREE, Kind, PeerSet, Tables
@@ -67,11 +68,12 @@ class PolicyIndex:
     def of(cls, records: Mapping[str, Mapping[str, Any]], local: Iterable[str]) -> PolicyIndex:
         """The index of a cluster, by kind and ID of record, and of the pods that are local."""
         index = cls()
-        for kind in ("namespace", "node", "pod", "policy", *keys.ADMIN_POLICIES):
-            for record_id, record in records.get(kind, {}).items():
-                index._store(kind, record_id, record)
-        for pod in local:
-            index.set_local(pod, there=True)
+        with building():
+            for kind in KINDS:
+                for record_id, record in records.get(kind, {}).items():
+                    index._store(kind, record_id, record)
+            for pod in local:
+                index.set_local(pod, there=True)
         return index
 
     # ---- reading
