@@ -40,6 +40,7 @@ from contivpp.agent.rendering import policies_of, renderer_of, services_of
 from contivpp.agent.rest import NodeApi
 from contivpp.agent.rest_controller import ControllerApi
 from contivpp.agent.rest_scheduler import SchedulerApi
+from contivpp.agent.rest_services import ServicesApi
 from contivpp.agent.rest_vpp import VppApi
 from contivpp.agent.services.feature import ServicesFeature
 from contivpp.agent.services.renderer import ServicesRenderer
@@ -176,6 +177,7 @@ async def _run(
         *ControllerApi(controller, read_again=follower.read_again).routes(),
         *ExternalApi(reporter).routes(),
         *PolicyApi(controller, refusals).routes(),
+        *ServicesApi(controller, refusals).routes(),
     ]
     roots = {
         "cni": cni.run(),

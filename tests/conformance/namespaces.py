@@ -328,6 +328,14 @@ class NamespacesWorld(World):
         with watching(self._switch, cookie=cookie, who_has=list(who_has), skip=list(_BRIDGES)) as found:
             yield found
 
+    def announce(self, address: str) -> None:
+        """A route of the router's."""
+        network = next(one for one in self.networks if one.version == ipaddress.ip_address(address).version)
+        first = self._numbers[self.nodes[0]]
+        way = bare(network.nic(first)) if self.dataplane == "vpp" else bare(network.machine(first))
+        version = ("-6",) if network.version == 6 else ("-4",)
+        ip(*version, "route", "replace", address, "via", way, netns=f"{self._cluster.prefix}-router")
+
     def unused_addresses(self, version: int) -> Mapping[str, str]:
         """Of this node's part, of another one's, of none, and of nobody's host link."""
         network = next(one for one in self.networks if one.version == version)

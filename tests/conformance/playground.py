@@ -63,6 +63,7 @@ class PlaygroundWorld(World):
         "wire": "this machine's own frames are on the bridge as well",
         "reuse": "a node has some 250 addresses, and an address is used again when all others were",
         "large-frames": "the machines' links are what they are",
+        "announce": "the machines are behind a bridge of this one, which routes nothing to them",
     }
 
     def __init__(self, repository: Path, dataplane: str) -> None:

@@ -97,7 +97,10 @@ class World(abc.ABC):
     nodes: tuple[str, ...]
     roles: frozenset[Role]
     lacks: Mapping[str, str]
-    """What this world cannot do, with the reason: new-address, witness, wire, reuse, large-frames, sctp-ports."""
+    """What this world cannot do, with the reason.
+
+    One of new-address, witness, wire, reuse, large-frames, announce, sctp-ports.
+    """
 
     def __init__(self) -> None:
         self.pods: list[Endpoint] = []
@@ -202,6 +205,10 @@ class World(abc.ABC):
     ) -> contextlib.AbstractContextManager[dict[str, Any]]:
         """Counts the frames between nodes that carry a cookie, or that ask for a MAC, tunnelled or not."""
         raise LacksError(self, "wire", cookie or who_has)
+
+    def announce(self, address: str) -> None:
+        """Has the outside's router send an address that nobody has to the first node, for as long as the world is."""
+        raise LacksError(self, "announce", address)
 
     def unused_addresses(self, version: int) -> Mapping[str, str]:
         """Addresses of pods that do not exist, by what they are."""
