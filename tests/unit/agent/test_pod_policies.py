@@ -6,6 +6,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from contivpp.agent.pods.api import PodError
@@ -108,6 +109,32 @@ async def test_one_pods_new_label_changes_one_member_and_no_chain(world: World) 
     assert members(world) == ["10.1.2.2", "10.1.2.4"] and world.plane.operations == before + 1
     await world.change("pod", "default/unrelated", record("unrelated", "10.1.2.9", app="other"))
     assert world.plane.operations == before + 1
+
+
+async def test_rules_that_speak_of_other_peers_come_in_one_step_with_the_peers_and_without_those_of_before(
+    world: World,
+) -> None:
+    await world.change("policy", "default/p", SOME)
+    for name, address in (("client", "10.1.2.2"), ("other", "10.1.2.3")):
+        await world.change("pod", f"default/{name}", record(name, address, app=name))
+    await world.change("pod", "default/a", record("a", app="web"))
+    await world.add("a")
+    world.plane.batches.clear()
+    other = LabelSelector(match_label=sorted_labels({"app": "other"}))
+    rules = (IngressRule(from_=(Peer(pods=other),)),)
+    await world.change("policy", "default/p", msgspec.structs.replace(SOME, ingress_rule=rules))
+    [(name, operations)] = world.plane.batches
+    assert name == "linux-nft"
+    kinds = sorted((operation.kind, type(operation.value).__name__) for operation in operations)
+    sets, elements = ("NftSet", "NftElement")
+    assert kinds == [
+        ("create", elements),
+        ("create", sets),
+        ("delete", elements),
+        ("delete", sets),
+        ("update", "NftChain"),
+    ]
+    assert members(world) == ["10.1.2.3"]
 
 
 async def test_a_restarted_agent_finds_everything_and_does_nothing(world: World) -> None:
