@@ -107,7 +107,8 @@ async def test_netctl_and_the_agent_agree_as_soon_as_the_agent_is_there(cluster:
 
         async def refused() -> Any:
             report = await policies.view(store, NodeAgents(node))
-            return report if report.data["nodes"][0].refused else None
+            [of_node] = report.data["nodes"]
+            return report if of_node.refused and not of_node.waiting else None
 
         report = await settled(refused)
         [of_node] = report.data["nodes"]
