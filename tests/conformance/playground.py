@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -158,10 +158,16 @@ class PlaygroundWorld(World):
     # ---- pods and objects
 
     def make_pod(
-        self, name: str, node: str, *, namespace: str = "default", labels: Mapping[str, str] | None = None
+        self,
+        name: str,
+        node: str,
+        *,
+        namespace: str = "default",
+        labels: Mapping[str, str] | None = None,
+        ports: Sequence[Object] = (),
     ) -> Endpoint:
         """Creates the pod and waits until it is Ready."""
-        container = {"name": "sleeper", "image": "sleeper", "command": ["sleep", "infinity"]}
+        container = {"name": "sleeper", "image": "sleeper", "command": ["sleep", "infinity"], "ports": list(ports)}
         spec = {
             "containers": [container],
             "nodeSelector": {"kubernetes.io/hostname": node},
@@ -173,10 +179,17 @@ class PlaygroundWorld(World):
         status = json.loads(self._cluster.kubectl("-n", namespace, "get", "pod", name, "-o", "json"))["status"]
         addresses = tuple(one["ip"] for one in status.get("podIPs") or [{"ip": status["podIP"]}])
         station = self._remote(name, node, f"{_PODS_FOLDER}/{namespace}_{name}.netns")
-        pod = Endpoint(name, "pod", node, addresses, station, namespace, labels or {})
+        pod = Endpoint(name, "pod", node, addresses, station, namespace, labels or {}, tuple(ports))
         self.pods.append(pod)
         station.wait_until_ready()
         return pod
+
+    def label_pod(self, pod: Endpoint, labels: Mapping[str, str]) -> None:
+        """Sets the labels, and takes those away that are not among them."""
+        gone = [f"{key}-" for key in pod.labels if key not in labels]
+        wanted = [f"{key}={value}" for key, value in labels.items()]
+        self._cluster.kubectl("-n", pod.namespace, "label", "--overwrite", "pod", pod.name, *wanted, *gone)
+        pod.labels = dict(labels)
 
     def delete_pod(self, pod: Endpoint, *, abruptly: bool = False) -> None:
         """Deletes the pod and waits until it is gone; the kubelet ends processes first, always."""
