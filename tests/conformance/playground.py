@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from contivpp.dataplane.linux import offload
 from contivpp.playground.demo.ssh import Ssh, SshError
 from tests.conformance.plan import bare
 from tests.conformance.stations import Station, archive
@@ -134,6 +135,8 @@ class PlaygroundWorld(World):
             ip("link", "set", port, "master", bridge, "up")
             ip("addr", "add", address, "dev", link, netns=self._namespace)
             ip("link", "set", link, "up", netns=self._namespace)
+            # As on a NIC: who gets a frame may count on its checksums.
+            offload.set_checksums(f"/run/netns/{self._namespace}", link, on=False)
             # The last bridge is the data plane's.
             ip("route", "replace", PODS, "via", self._first_node(bridge), "src", OUTSIDE, netns=self._namespace)
         ip("route", "replace", "10.210.0.0/24", "dev", "eth0", "src", OUTSIDE, netns=self._namespace)
