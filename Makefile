@@ -12,6 +12,10 @@ BIN       := $(CURDIR)/$(VENV)/bin
 STAMP     := $(VENV)/.installed
 INVENTORY ?= inventory/playground
 PYTEST_ARGS ?=
+DATAPLANE ?= linux
+FAMILY    ?= ipv4
+TRANSPORT ?= vxlan
+WORLD     ?= namespaces
 
 export PATH := $(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
@@ -56,6 +60,11 @@ test: $(STAMP) ## everything: unit, integration, and the end-to-end test on thre
 .PHONY: test-faults
 test-faults: $(STAMP) ## the long fault tests on the three nodes: 50 kills in 100 pod additions, a minute without etcd
 	pytest -m slow_e2e $(PYTEST_ARGS)
+
+.PHONY: conformance
+conformance: $(STAMP) ## connectivity of a data plane, whole; DATAPLANE=linux|vpp FAMILY=ipv4|ipv6|dual WORLD=namespaces|playground
+	pytest tests/conformance -m "not unit" \
+	    --world=$(WORLD) --dataplane=$(DATAPLANE) --family=$(FAMILY) --transport=$(TRANSPORT) $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: $(STAMP) ## benchmarks, one JSON object per line; ONLY=cni_add runs one of them

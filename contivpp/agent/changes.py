@@ -49,6 +49,22 @@ class RecordChange:
 
 
 @dataclass(frozen=True, slots=True)
+class FrontendsChange:
+    """Addresses and ports of services changed hands.
+
+    Attributes:
+        services: "namespace/name" of those that claim any of them, sorted.
+    """
+
+    services: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnZoneChange:
+    """This node is in another zone."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorldChange:
     """Too much changed to tell: the state of the cluster was read anew."""
 
@@ -60,4 +76,13 @@ class ExternalChange:
     keys: tuple[str, ...]
 
 
-Change = NodeChange | OwnNodeChange | LocalPodChange | RecordChange | WorldChange | ExternalChange
+Change = (
+    NodeChange
+    | OwnNodeChange
+    | OwnZoneChange
+    | LocalPodChange
+    | RecordChange
+    | FrontendsChange
+    | WorldChange
+    | ExternalChange
+)

@@ -32,11 +32,14 @@ from contivpp.agent.node_config import NodeConfigSource
 from contivpp.agent.pods.network import ControlledPodNetwork
 from contivpp.agent.pods.registry import PodRegistry
 from contivpp.agent.recorder import Recorder
-from contivpp.agent.rendering import renderer_of
+from contivpp.agent.refusals import Refusals
+from contivpp.agent.rendering import renderer_of, services_of
 from contivpp.agent.rest import NodeApi
 from contivpp.agent.rest_controller import ControllerApi
 from contivpp.agent.rest_scheduler import SchedulerApi
 from contivpp.agent.rest_vpp import VppApi
+from contivpp.agent.services.feature import ServicesFeature
+from contivpp.agent.services.renderer import ServicesRenderer
 from contivpp.agent.settings import Settings
 from contivpp.agent.startup import Startup
 from contivpp.agent.view import OwnNode, View
@@ -55,9 +58,12 @@ from contivpp.store.mirror import Mirror
 log = logging.getLogger(__name__)
 
 
-def features_of(renderer: ConnectivityRenderer) -> Sequence[Feature]:
+def features_of(
+    renderer: ConnectivityRenderer, services: ServicesRenderer | None = None, refusals: Refusals | None = None
+) -> Sequence[Feature]:
     """Everything that this agent can do."""
-    return OwnNodeFeature(renderer), RemoteNodesFeature(renderer), LocalPodsFeature(renderer)
+    connectivity = (OwnNodeFeature(renderer), RemoteNodesFeature(renderer), LocalPodsFeature(renderer))
+    return connectivity if services is None else (*connectivity, ServicesFeature(services, refusals))
 
 
 async def run(settings: Settings) -> int:
@@ -97,7 +103,8 @@ async def _run(
     external = ExternalConfig(catalogue, mirror.kept("external"), node_name=settings.node_name)
     view = View(settings.config, settings.config.plan, OwnNode(settings.node_name))
     registry.load(view)
-    recorder = Recorder(features_of(renderer))
+    refusals = Refusals()
+    recorder = Recorder(features_of(renderer, services_of(settings.config), refusals))
     desired = scheduler.wants = Desired(recorder.features, external)
     controller = Controller(
         view=view,

@@ -1,4 +1,4 @@
-"""How connectivity is expressed on the data plane that is configured."""
+"""How features are expressed on the data plane that is configured."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from contivpp.agent.connectivity.renderer import ConnectivityRenderer
 from contivpp.agent.connectivity.vpp import VppConnectivity
 from contivpp.agent.connectivity.vpp_nics import NicTuning
 from contivpp.agent.connectivity.vpp_taps import taps_of
+from contivpp.agent.services.linux import LinuxServices
+from contivpp.agent.services.renderer import ServicesRenderer
 from contivpp.agent.view import OwnNode
 from contivpp.dataplane.vpp.values.arp import NeighbourLimits
 from contivpp.dataplane.vpp.values.nic import DEFAULT_VMXNET3_RING
@@ -44,6 +46,11 @@ def renderer_of(config: ContivConfig) -> Renderer:
             neighbours=_neighbours(config),
         )
     return LinuxConnectivity(overlay=config.has_overlay, mtu=config.mtu_size)
+
+
+def services_of(config: ContivConfig) -> ServicesRenderer | None:
+    """How services are expressed on the data plane that is configured; None while there is no way."""
+    return LinuxServices(overlay=config.has_overlay) if config.dataplane == "linux" else None
 
 
 def _neighbours(config: ContivConfig) -> list[NeighbourLimits]:

@@ -13,14 +13,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from contivpp.agent.changes import Change, NodeChange, RecordChange
+from contivpp.agent.changes import Change, FrontendsChange, NodeChange, OwnZoneChange, RecordChange
 from contivpp.agent.pods.api import Sandbox
+from contivpp.agent.services.claims import Claims
 from contivpp.model.addressplan import AddressPlan
 from contivpp.model.config import ContivConfig
 from contivpp.model.keys import PodID
 from contivpp.model.node import Node
 from contivpp.model.vppnode import VppNode
 
+_ZONE = "topology.kubernetes.io/zone"
 _MANAGEMENT_TYPES = ("NodeInternalIP", "NodeExternalIP")
 
 
@@ -89,6 +91,12 @@ class OwnNode:
         """Whether its address comes by DHCP, and may be missing for that."""
         return self.main_nic is not None and self.main_nic.dhcp
 
+    @property
+    def node_port_addresses(self) -> tuple[str, ...]:
+        """Addresses at which node ports answer, without prefix length, sorted."""
+        known = {str(ipaddress.ip_interface(address).ip) for address in (*self.addresses, *self.management)}
+        return tuple(sorted(known))
+
 
 @dataclass(frozen=True, slots=True)
 class LocalPod:
@@ -111,6 +119,7 @@ class View:
     plan: AddressPlan
     own: OwnNode
     pods: dict[PodID, LocalPod] = field(default_factory=dict)
+    claims: Claims = field(default_factory=Claims)
     _records: dict[str, dict[str, Any]] = field(default_factory=dict)
     _ids_of_name: dict[str, set[int]] = field(default_factory=dict)
     _names_at: dict[str, set[str]] = field(default_factory=dict)
@@ -153,6 +162,10 @@ class View:
         }
         return tuple(sorted(found))
 
+    def own_zone(self) -> str:
+        """The zone that this node is in, "" for none."""
+        return _zone_of(self.record("node", self.own.name))
+
     def published_id(self, name: str) -> int:
         """The node ID that `name` published, the lowest of several, 0 when it has none."""
         return min(self._ids_of_name.get(name, ()), default=0)
@@ -171,6 +184,7 @@ class View:
         """An independent view with the same contents; records themselves are frozen and shared."""
         twin = copy.copy(self)
         twin.pods = dict(self.pods)
+        twin.claims = self.claims.copy()
         twin._records = {kind: dict(records) for kind, records in self._records.items()}
         twin._ids_of_name = {name: set(ids) for name, ids in self._ids_of_name.items()}
         twin._names_at = {address: set(names) for address, names in self._names_at.items()}
@@ -181,6 +195,7 @@ class View:
     def replace_records(self, records: dict[str, dict[str, Any]]) -> None:
         """Takes a whole new state of the cluster, by kind and ID."""
         self._records = records
+        self.claims = Claims(records.get("service", {}))
         self._ids_of_name, self._names_at = {}, {}
         for published in records.get("vppnode", {}).values():
             self._index_name(published.name, published.id, there=True)
@@ -202,6 +217,10 @@ class View:
         management = {*before.values(), *(self.management_addresses(name) for name in names)}
         touched = tuple(sorted({address for addresses in management for address in addresses}))
         changes: list[Change] = [RecordChange(kind, record_id)]
+        if kind == "service" and (rivals := self.claims.put(record_id, record, self.own.node_port_addresses)):
+            changes.append(FrontendsChange(rivals))
+        if kind == "node" and record_id == self.own.name and _zone_of(previous) != _zone_of(record):
+            changes.append(OwnZoneChange())
         if kind == "vppnode":
             if previous is not None:
                 self._index_name(previous.name, int(record_id), there=False)
@@ -246,6 +265,10 @@ def _index(index: dict[Any, set[Any]], key: Any, member: Any, *, there: bool) ->
         index[key].discard(member)
         if not index[key]:
             del index[key]
+
+
+def _zone_of(node: Node | None) -> str:
+    return "" if node is None else node.labels.get(_ZONE, "")
 
 
 def _is_address(text: str) -> bool:

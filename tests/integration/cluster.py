@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import itertools
 import json
 import os
@@ -38,31 +39,33 @@ def netns_path(name: str) -> str:
 
 
 class TestNode:
-    """One node: a namespace on the test's bridge, with an agent process that lives in it by name."""
+    """One node: a namespace on the test's bridge, with an agent process that lives in it by name.
+
+    `host` is its number in the networks of the nodes, when that is another one than the node's own.
+    """
 
     __test__ = False
 
-    def __init__(self, cluster: TestCluster, number: int) -> None:
+    def __init__(self, cluster: TestCluster, number: int, *, host: int = 0) -> None:
         self.cluster = cluster
         self.name = f"node{number}"
-        self.address = f"10.201.0.{number}"
-        self.addresses = (self.address, f"fd00:10:201::{number}") if cluster.ipv6 else (self.address,)
+        networks = [ipaddress.ip_network(network) for network in cluster.networks]
+        self.addresses = tuple(str(network[host or number]) for network in networks)
+        self.address = self.addresses[0]
         self.netns = f"{cluster.prefix}-{self.name}"
         self.folder = cluster.folder / self.name
-        self.folder.mkdir()
+        self.folder.mkdir(exist_ok=True)
         self.socket = self.folder / "cni.sock"
         self.options: list[str] = []
         [self.port] = free_ports(1)
         self._agent: subprocess.Popen[bytes] | None = None
         ip("netns", "add", self.netns)
         ip("link", "set", "lo", "up", netns=self.netns)
-        link = f"{cluster.prefix[-6:]}n{number}"
-        ip("link", "add", link, "netns", cluster.switch, "type", "veth", "peer", "name", "eth0", "netns", self.netns)
-        ip("link", "set", link, "master", "br0", "up", netns=cluster.switch)
-        ip("addr", "add", f"{self.address}/24", "dev", "eth0", netns=self.netns)
-        for address in self.addresses[1:]:
-            ip("addr", "add", f"{address}/64", "dev", "eth0", "nodad", netns=self.netns)
-        ip("link", "set", "eth0", "up", netns=self.netns)
+        self.port_name = f"{cluster.prefix[-6:]}n{number}"
+        cluster.plug_in(self.netns, "eth0", self.port_name, "br0")
+        for address, network in zip(self.addresses, networks, strict=True):
+            flags = ("nodad",) if network.version == 6 else ()
+            ip("addr", "add", f"{address}/{network.prefixlen}", "dev", "eth0", *flags, netns=self.netns)
 
     # ---- the agent
 
@@ -148,7 +151,7 @@ class TestNode:
             "CNI_NETNS": pod.netns,
             "CNI_IFNAME": "eth0",
             "CNI_PATH": "/opt/cni/bin",
-            "CNI_ARGS": f"K8S_POD_NAMESPACE=default;K8S_POD_NAME={pod.name}",
+            "CNI_ARGS": f"K8S_POD_NAMESPACE={pod.namespace};K8S_POD_NAME={pod.name}",
         }
         done = subprocess.run(
             [str(PLUGIN)],
@@ -180,8 +183,9 @@ class TestPod:
 
     __test__ = False
 
-    def __init__(self, cluster: TestCluster, name: str) -> None:
+    def __init__(self, cluster: TestCluster, name: str, namespace: str = "default") -> None:
         self.name = name
+        self.namespace = namespace
         self.container_id = f"{next(_numbers):064x}"[::-1]
         self._netns = f"{cluster.prefix}-{self.container_id[:8]}"
         self.netns = netns_path(self._netns)
@@ -189,6 +193,7 @@ class TestPod:
         self.addresses: tuple[str, ...] = ()
         self.result: Any = None
         ip("netns", "add", self._netns)
+        ip("link", "set", "lo", "up", netns=self._netns)
 
     def remove(self) -> None:
         """Takes the namespace away, if it is there."""
@@ -224,17 +229,25 @@ class TestCluster:
         self.folder = folder
         self.prefix = f"ct{os.getpid() % 100000}{next(_numbers)}"
         self.switch = f"{self.prefix}-switch"
+        self.networks = ("10.201.0.0/24",)
         self.contiv_conf = ""
         self.controller_conf = ""
-        self.ipv6 = False
         self.nodes: dict[int, TestNode] = {}
         self.pods: list[TestPod] = []
 
-    def open(self) -> None:
-        """Makes the bridge."""
+    def open(self, *further: str) -> None:
+        """Makes the nodes' bridge, and further ones."""
         ip("netns", "add", self.switch)
-        ip("link", "add", "br0", "type", "bridge", netns=self.switch)
-        ip("link", "set", "br0", "up", netns=self.switch)
+        for bridge in ("br0", *further):
+            ip("link", "add", bridge, "type", "bridge", netns=self.switch)
+            ip("link", "set", bridge, "up", netns=self.switch)
+
+    def plug_in(self, netns: str, link: str, port: str, bridge: str) -> None:
+        """Joins a namespace to a bridge; both ends of the cable are up afterwards."""
+        ends = ("netns", self.switch, "type", "veth", "peer", "name", link, "netns", netns)
+        ip("link", "add", port, *ends)
+        ip("link", "set", port, "master", bridge, "up", netns=self.switch)
+        ip("link", "set", link, "up", netns=netns)
 
     def close(self) -> None:
         """Ends every agent, and takes all namespaces away."""
@@ -252,9 +265,9 @@ class TestCluster:
             self.nodes[number] = TestNode(self, number)
         return self.nodes[number]
 
-    def pod(self, name: str) -> TestPod:
+    def pod(self, name: str, namespace: str = "default") -> TestPod:
         """A new pod that is connected to nothing."""
-        pod = TestPod(self, name)
+        pod = TestPod(self, name, namespace)
         self.pods.append(pod)
         return pod
 

@@ -18,6 +18,11 @@ from contivpp.dataplane.linux.kernel import Kernel
 from contivpp.dataplane.linux.links import LinkDescriptor
 from contivpp.dataplane.linux.names import LinkNameDescriptor
 from contivpp.dataplane.linux.neighbours import ForwardingDescriptor, NeighbourDescriptor
+from contivpp.dataplane.linux.nft.conntrack import Conntrack
+from contivpp.dataplane.linux.nft.descriptor import NftDescriptor
+from contivpp.dataplane.linux.nft.library import Nftables
+from contivpp.dataplane.linux.nft.reading import TableReader
+from contivpp.dataplane.linux.nft.service_descriptor import ServiceDescriptor
 from contivpp.dataplane.linux.routes import RouteDescriptor
 from contivpp.dataplane.linux.rules import RuleDescriptor
 from contivpp.dataplane.linux.sysctls import SysctlDescriptor
@@ -49,6 +54,8 @@ class LinuxDataplane:
         """
         self._kernel = Kernel(netns, ends=Ends(state_dir / "ends.json"))
         self._attaching = attaching
+        self._nftables = Nftables(netns)
+        table = TableReader(self._nftables)
         self._descriptors: tuple[Descriptor, ...] = (
             SysctlDescriptor(self._kernel, state_dir / "sysctl.json"),
             LinkDescriptor(self._kernel),
@@ -58,6 +65,8 @@ class LinuxDataplane:
             NeighbourDescriptor(self._kernel),
             RouteDescriptor(self._kernel),
             RuleDescriptor(self._kernel),
+            NftDescriptor(self._nftables, table),
+            ServiceDescriptor(self._nftables, table, Conntrack(netns)),
         )
 
     def descriptors(self) -> Sequence[Descriptor]:
@@ -81,6 +90,7 @@ class LinuxDataplane:
 
     async def close(self) -> None:
         """Closes the sockets; everything that was made stays."""
+        self._nftables.close()
         self._kernel.close()
 
     async def host_addresses(self) -> tuple[host.HostAddress, ...]:

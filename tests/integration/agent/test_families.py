@@ -31,7 +31,7 @@ CASES = [
 @pytest.fixture
 def cluster(etcd: Etcd, tmp_path: Path) -> Iterator[TestCluster]:
     with cluster_of(etcd, tmp_path) as made:
-        made.ipv6 = True
+        made.networks = (*made.networks, "fd00:10:201::/64")
         yield made
 
 

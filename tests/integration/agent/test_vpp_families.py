@@ -27,7 +27,7 @@ CASES = {
 @pytest.fixture
 def cluster(etcd: Etcd, tmp_path: Path) -> Iterator[TestCluster]:
     with cluster_of(etcd, tmp_path) as made:
-        made.ipv6 = True
+        made.networks = (*made.networks, "fd00:10:201::/64")
         ip("link", "add", "br1", "type", "bridge", netns=made.switch)
         ip("link", "set", "br1", "up", netns=made.switch)
         yield made

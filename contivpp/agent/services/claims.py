@@ -1,0 +1,75 @@
+"""Which services claim which addresses and ports: an index of the view.
+
+An address and port belong to one service: of several that claim them, to the first by "namespace/name"; and to one that
+names the address before one whose node port happens to be there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from contivpp.agent.services.frontends import ANYWHERE, claims_of
+from contivpp.agent.services.model import Claim
+from contivpp.model.service import Service
+
+
+class Claims:
+    """The claims of all services."""
+
+    def __init__(self, services: Mapping[str, Service] | None = None) -> None:
+        """Takes all services by "namespace/name"."""
+        self._of: dict[str, frozenset[Claim]] = {}
+        self._services: dict[Claim, set[str]] = {}
+        for service, record in (services or {}).items():
+            self._replace(service, claims_of(record))
+
+    def copy(self) -> Claims:
+        """An independent index with the same contents."""
+        twin = Claims()
+        twin._of = dict(self._of)
+        twin._services = {claim: set(services) for claim, services in self._services.items()}
+        return twin
+
+    def put(self, service: str, record: Service | None, node_addresses: Iterable[str]) -> tuple[str, ...]:
+        """Takes a service, or with None its deletion.
+
+        Args:
+            service: its "namespace/name".
+            record: its record.
+            node_addresses: the addresses of this node's node ports.
+
+        Returns:
+            The other services that claim what it claimed before or claims now, sorted.
+        """
+        before, after = self._of.get(service, frozenset()), frozenset() if record is None else claims_of(record)
+        if before == after:
+            return ()
+        self._replace(service, after)
+        rivals: set[str] = set()
+        for address, protocol, port in before ^ after:
+            places = (address, ANYWHERE) if address != ANYWHERE else (ANYWHERE, *node_addresses)
+            for place in places:
+                rivals |= self._services.get((place, protocol, port), set())
+        return tuple(sorted(rivals - {service}))
+
+    def owner_of(self, claim: Claim, *, is_node_port: bool) -> str:
+        """The service that has an address and port, "" for none.
+
+        Args:
+            claim: with an address, also for a node port.
+            is_node_port: whether it is asked for a node port at that address.
+        """
+        if owners := self._services.get(claim):
+            return min(owners)
+        _, protocol, port = claim
+        return min(self._services.get((ANYWHERE, protocol, port), ()), default="") if is_node_port else ""
+
+    def _replace(self, service: str, claims: frozenset[Claim]) -> None:
+        for claim in self._of.pop(service, frozenset()):
+            self._services[claim].discard(service)
+            if not self._services[claim]:
+                del self._services[claim]
+        if claims:
+            self._of[service] = claims
+        for claim in claims:
+            self._services.setdefault(claim, set()).add(service)

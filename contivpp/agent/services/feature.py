@@ -1,0 +1,134 @@
+"""Services on this node: one service is one unit, and what all of them share is another.
+
+A service that changes renders itself; others only when it takes a frontend from them or leaves them one: of several
+that claim the same address and port, the first by "namespace/name" has it, and an address before a node port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from contivpp.agent.changes import (
+    Change,
+    FrontendsChange,
+    LocalPodChange,
+    NodeChange,
+    OwnNodeChange,
+    OwnZoneChange,
+    RecordChange,
+    WorldChange,
+)
+from contivpp.agent.refusals import Refusals
+from contivpp.agent.services.model import Frontend, Kind, Meaning, Place
+from contivpp.agent.services.processor import meaning
+from contivpp.agent.services.renderer import ServicesRenderer
+from contivpp.agent.view import View
+from contivpp.model.config import ContivConfig
+from contivpp.model.keys import PodID
+
+
+@dataclass(frozen=True, slots=True)
+class SharedUnit:
+    """What services need whichever there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceUnit:
+    """One service, by "namespace/name"."""
+
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPodUnit:
+    """One pod of this node."""
+
+    pod: PodID
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAddressUnit:
+    """One address that Kubernetes knows another node by."""
+
+    address: str
+
+
+ServicesUnit = SharedUnit | ServiceUnit | LocalPodUnit | NodeAddressUnit
+
+
+class ServicesFeature:
+    """Every service of the cluster, as this node has to translate it."""
+
+    name = "services"
+
+    def __init__(self, renderer: ServicesRenderer, refusals: Refusals | None = None) -> None:
+        """Takes the data plane's way to express it, and whom to tell about services that are wrong."""
+        self._renderer = renderer
+        self._refusals = refusals or Refusals()
+
+    def units(self, view: View) -> Iterable[ServicesUnit]:
+        """The shared one, and one per service, local pod and address of another node."""
+        yield SharedUnit()
+        yield from self._services(view)
+        yield from map(LocalPodUnit, view.pods)
+        addresses = {address for node in view.remote_nodes() for address in node.management}
+        yield from map(NodeAddressUnit, sorted(addresses))
+
+    def affected(self, change: Change, view: View) -> Iterable[ServicesUnit]:
+        """What changed; all services when this node has other addresses or is in another zone."""
+        match change:
+            case RecordChange(kind="service" | "endpoints", id=service):
+                yield ServiceUnit(service)
+            case FrontendsChange(services=services):
+                yield from map(ServiceUnit, services)
+            case LocalPodChange(pod=pod):
+                yield LocalPodUnit(pod)
+            case NodeChange(management=management):
+                yield from map(NodeAddressUnit, management)
+            case OwnZoneChange():
+                yield from self._services(view)
+            case OwnNodeChange() | WorldChange():
+                yield from self.units(view)
+
+    def render(self, unit: ServicesUnit, view: View) -> Mapping[str, Any]:
+        """Nothing until this node has an ID and an address."""
+        if not view.own.id or not view.own.addresses:
+            return {}
+        match unit:
+            case SharedUnit():
+                return self._renderer.node(view.own, view.plan, hide_pods=hides_pods(view.config))
+            case ServiceUnit(service=service):
+                found = meaning_of(service, view)
+                self._refusals.note("service", service, found.problems)
+                return self._renderer.service(found.translations, view.own, view.plan)
+            case LocalPodUnit(pod=pod):
+                local = view.pods.get(pod)
+                return {} if local is None else self._renderer.local_pod(local, view.own, view.plan)
+            case NodeAddressUnit(address=address):
+                owner = view.node_at(address)
+                return {} if owner is None else self._renderer.node_address(address, view.plan)
+
+    @staticmethod
+    def _services(view: View) -> Iterable[ServiceUnit]:
+        return (ServiceUnit(f"{one.namespace}/{one.name}") for one in view.records("service"))
+
+
+def meaning_of(service: str, view: View) -> Meaning:
+    """What a service means on this node; nothing when there is none."""
+    record = view.record("service", service)
+    if record is None:
+        return Meaning()
+    place = Place(view.own.name, view.own_zone(), view.own.node_port_addresses)
+
+    def taken(frontend: Frontend) -> str:
+        owner = view.claims.owner_of(frontend.claim, is_node_port=frontend.kind is Kind.NODE_PORT)
+        return "" if owner == service else owner
+
+    return meaning(record, view.record("endpoints", service), place, taken=taken)
+
+
+def hides_pods(config: ContivConfig) -> bool:
+    """Whether pods that leave the cluster get an address of this node."""
+    return config.nat_external_traffic or (config.own_node is not None and config.own_node.nat_external_traffic)
