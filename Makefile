@@ -11,14 +11,17 @@ VENV      := .venv
 BIN       := $(CURDIR)/$(VENV)/bin
 STAMP     := $(VENV)/.installed
 INVENTORY ?= inventory/playground
-PYTEST_ARGS ?=
+# What forwards packets in `make cluster`: linux, or vpp, which is installed where VPP_PREFIX says.
 DATAPLANE ?= linux
+VPP_PREFIX ?=
+PYTEST_ARGS ?=
 FAMILY    ?= ipv4
 TRANSPORT ?= vxlan
 WORLD     ?= namespaces
 
 export PATH := $(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export VPP_PREFIX
 
 .PHONY: help
 help: ## list the targets
@@ -66,6 +69,12 @@ conformance: $(STAMP) ## connectivity of a data plane, whole; DATAPLANE=linux|vp
 	pytest tests/conformance -m "not unit" \
 	    --world=$(WORLD) --dataplane=$(DATAPLANE) --family=$(FAMILY) --transport=$(TRANSPORT) $(PYTEST_ARGS)
 
+.PHONY: test-vpp
+test-vpp: DATAPLANE = vpp
+test-vpp: dataplane $(STAMP) ## what needs a real VPP: alone, and on three nodes of its own; VPP_PREFIX says where it is
+	pytest -m 'vpp and not e2e' $(PYTEST_ARGS)
+	pytest -m 'vpp and e2e' $(PYTEST_ARGS)
+
 .PHONY: bench
 bench: $(STAMP) ## benchmarks, one JSON object per line; ONLY=cni_add runs one of them
 	@for script in $(if $(ONLY),bench/$(ONLY).py,bench/*.py); do \
@@ -74,10 +83,20 @@ bench: $(STAMP) ## benchmarks, one JSON object per line; ONLY=cni_add runs one o
 	done
 
 .PHONY: cluster
-cluster: $(STAMP) ## three nodes on this machine, the network installed on them, six pods, a table of pings
-	ansible-playbook -i $(INVENTORY) playbooks/playground.yml
-	ansible-playbook -i $(INVENTORY) site.yml
+cluster: INVENTORIES = -i $(INVENTORY)$(if $(filter vpp,$(DATAPLANE)), -i inventory/playground-vpp)
+cluster: dataplane $(STAMP) ## three nodes on this machine, six pods, a table of pings; DATAPLANE=vpp for VPP
+	ansible-playbook $(INVENTORIES) playbooks/playground.yml
+	ansible-playbook $(INVENTORIES) site.yml
 	contiv-playground demo
+
+.PHONY: dataplane
+dataplane:
+	@case '$(DATAPLANE)' in \
+	linux) ;; \
+	vpp) [ -x '$(VPP_PREFIX)/bin/vpp' ] || { echo 'DATAPLANE=vpp needs VPP_PREFIX: the folder that VPP is installed in,' \
+	    'with bin/vpp in it$(if $(VPP_PREFIX), ($(VPP_PREFIX) has none))' >&2; exit 1; } ;; \
+	*) echo 'DATAPLANE is linux or vpp, not $(DATAPLANE)' >&2; exit 1 ;; \
+	esac
 
 .PHONY: cluster-down
 cluster-down: $(STAMP) ## take the three nodes away, with everything they brought

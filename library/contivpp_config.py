@@ -40,6 +40,14 @@ subnets:
   description: The subnets that the network takes for itself, by the option that decides them.
   type: dict
   returned: success
+dataplane:
+  description: What forwards packets, linux or vpp.
+  type: str
+  returned: success
+uplink:
+  description: The NIC that VPP takes on this node; empty for none.
+  type: str
+  returned: success
 problems:
   description: One sentence per mistake.
   type: list
@@ -66,22 +74,29 @@ SUBNETS = ("podSubnetCIDR", "vppHostSubnetCIDR", "vxlanCIDR", "serviceCIDR")
 
 
 def look(contiv, controller, node_name):
-    """Mistakes of both files, and the subnets of the first when it has none."""
-    problems, subnets = [], {}
+    """Mistakes of both files, and what is to be told of the first when it has none."""
+    problems, told = [], {}
     try:
         config = ContivConfig.parse(json.dumps(contiv), node_name=node_name)
         problems += ["contiv.conf: " + sentence for sentence in config.unsupported()]
         used = config.ipam_as_used()
-        for name in SUBNETS:
-            for number, subnet in enumerate(filter(None, used[name].split(","))):
-                subnets["ipamConfig." + name + (" (second)" if number else "")] = subnet
+        node = config.own_node
+        told = {
+            "subnets": {
+                "ipamConfig." + name + (" (second)" if number else ""): subnet
+                for name in SUBNETS
+                for number, subnet in enumerate(filter(None, used[name].split(",")))
+            },
+            "dataplane": config.dataplane,
+            "uplink": node.main_vpp_interface.interface_name if node and node.main_vpp_interface else "",
+        }
     except ConfigError as error:
         problems += str(error).splitlines()
     try:
         ControllerConfig.parse(json.dumps(controller))
     except ConfigError as error:
         problems += str(error).splitlines()
-    return problems, subnets
+    return problems, told
 
 
 def main():
@@ -98,10 +113,10 @@ def main():
         if interpreter:
             respawn_module(interpreter)
         module.fail_json(msg=missing_required_lib("contivpp", reason="to check a configuration; run make venv"))
-    problems, subnets = look(module.params["contiv"], module.params["controller"], module.params["node_name"])
+    problems, told = look(module.params["contiv"], module.params["controller"], module.params["node_name"])
     if problems:
         module.fail_json(msg="\n".join(problems), problems=problems)
-    module.exit_json(changed=False, problems=[], subnets=subnets)
+    module.exit_json(changed=False, problems=[], **told)
 
 
 if __name__ == "__main__":

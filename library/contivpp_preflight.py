@@ -44,6 +44,15 @@ options:
     description: The Python that the wheels are made for, as version and machine, such as C(3.11 x86_64).
     type: str
     default: ""
+  dataplane:
+    description: The data plane that the host is to have; not looked at when empty.
+    type: str
+    default: ""
+  vpp:
+    description:
+      - What VPP needs of the host, as C({uplink, address, alone, memory, program}); empty where it is not to run.
+    type: dict
+    default: {}
   problems:
     description: What was found elsewhere, to be told with the rest.
     type: list
@@ -70,7 +79,7 @@ problems:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.contivpp.host import preflight
+from ansible.module_utils.contivpp.host import preflight, preflight_vpp
 
 
 def main():
@@ -85,6 +94,8 @@ def main():
             "address": {"type": "str", "default": ""},
             "others": {"type": "dict", "default": {}},
             "python": {"type": "str", "default": ""},
+            "dataplane": {"type": "str", "default": ""},
+            "vpp": {"type": "dict", "default": {}},
             "problems": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
@@ -101,6 +112,9 @@ def main():
         + preflight.subnets(wanted["subnets"])
         + preflight.ports(wanted["ports"])
         + preflight.other_networks()
+        + preflight.other_services()
+        + preflight.dataplane(wanted["dataplane"])
+        + (preflight_vpp.problems(wanted["vpp"]) if wanted["vpp"] else [])
     )
     if problems:
         module.fail_json(msg="\n".join(problems), problems=problems)

@@ -37,6 +37,7 @@ from contivpp.agent.rendering import renderer_of, services_of
 from contivpp.agent.rest import NodeApi
 from contivpp.agent.rest_controller import ControllerApi
 from contivpp.agent.rest_scheduler import SchedulerApi
+from contivpp.agent.rest_services import ServicesApi
 from contivpp.agent.rest_vpp import VppApi
 from contivpp.agent.services.feature import ServicesFeature
 from contivpp.agent.services.renderer import ServicesRenderer
@@ -163,6 +164,7 @@ async def _run(
         *VppApi(controller, vpp).routes(),
         *ControllerApi(controller, read_again=follower.read_again).routes(),
         *ExternalApi(reporter).routes(),
+        *ServicesApi(controller, refusals).routes(),
     ]
     roots = {
         "cni": cni.run(),

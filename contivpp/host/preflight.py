@@ -19,6 +19,7 @@ from typing import Any, Callable
 OLDEST_PYTHON = (3, 11)
 OLDEST_KERNEL = (5, 18)
 OURS = "77"
+OUR_LINKS = ("vpp1", "vxlanBVI")
 CONFLIST = "10-contiv-vpp.conflist"
 NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 TOOLS = {"ip": "iproute2", "ping": "iputils-ping", "nsenter": "util-linux"}
@@ -122,11 +123,7 @@ def subnets(wanted: dict[str, str], routes: list[dict[str, Any]] | None = None) 
             if _overlap(valid[one], valid[other]):
                 problems.append("%s %s overlaps %s %s: change one of them" % (one, valid[one], other, valid[other]))
     for route in _routes() if routes is None else routes:
-        if (
-            route.get("dst") in (None, "default")
-            or str(route.get("protocol")) == OURS
-            or route.get("dev") == "vxlanBVI"
-        ):
+        if route.get("dst") in (None, "default") or str(route.get("protocol")) == OURS or route.get("dev") in OUR_LINKS:
             continue
         try:
             there = ipaddress.ip_network(route["dst"], strict=False)
@@ -148,7 +145,7 @@ def ports(wanted: dict[str, dict[str, Any]], active: Callable[[str], bool] | Non
         wanted: {"port": number, "unit": who may have it} by what it is for.
         active: tells whether a unit is active.
     """
-    is_active = active or _is_active
+    active = active or is_active
     problems = []
     for purpose, entry in sorted(wanted.items()):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
@@ -156,7 +153,7 @@ def ports(wanted: dict[str, dict[str, Any]], active: Callable[[str], bool] | Non
             try:
                 listener.bind(("0.0.0.0", int(entry["port"])))  # noqa: S104 - every address must be free
             except OSError as error:
-                if not is_active(entry["unit"]):
+                if not active(entry["unit"]):
                     problems.append(
                         "TCP port %s for %s cannot be had (%s): stop the program that has it"
                         % (entry["port"], purpose, error.strerror)
@@ -174,6 +171,43 @@ def other_networks(folder: str = "/etc/cni/net.d") -> list[str]:
         "%s belongs to another network plugin and would be used instead: remove it" % os.path.join(folder, name)
         for name in names
         if name.endswith((".conf", ".conflist", ".json")) and name < CONFLIST
+    ]
+
+
+def other_services(proc: str = "/proc") -> list[str]:
+    """A problem when kube-proxy runs: services would be translated twice, and by two opinions of what they are."""
+    for process in sorted(filter(str.isdigit, os.listdir(proc)), key=int):
+        try:
+            with open(os.path.join(proc, process, "comm"), encoding="utf-8") as file:
+                name = file.read().strip()
+        except OSError:
+            continue
+        if name == "kube-proxy":
+            return [
+                "kube-proxy runs (process %s) and is not needed: delete its DaemonSet, and run kube-proxy --cleanup"
+                % process
+            ]
+    return []
+
+
+def dataplane(wanted: str, path: str = "/etc/contiv/contiv.conf") -> list[str]:
+    """A problem when the host has another data plane: what that one made would stay where it is.
+
+    Args:
+        wanted: linux or vpp; "" when it is not known.
+        path: of the configuration that the agent has now.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            said = re.search(r"^dataplane: *(\w+)", file.read(), re.MULTILINE)
+    except OSError:
+        return []
+    now = said.group(1) if said else "linux"
+    if wanted in ("", now):
+        return []
+    return [
+        "the data plane of this host is %s and is to be %s: run playbooks/reset.yml first, its pods lose their network"
+        % (now, wanted)
     ]
 
 
@@ -200,19 +234,19 @@ def _overlap(one: Any, other: Any) -> bool:
 
 
 def _routes() -> list[dict[str, Any]]:
-    return _ip("-4", "route") + _ip("-6", "route")
+    return read_ip("-4", "route") + read_ip("-6", "route")
 
 
 def _addresses() -> list[str]:
     return [
         str(ipaddress.ip_address(entry["local"]))
-        for link in _ip("address")
+        for link in read_ip("address")
         for entry in link.get("addr_info", [])
         if "local" in entry
     ]
 
 
-def _ip(*words: str) -> list[dict[str, Any]]:
+def read_ip(*words: str) -> list[dict[str, Any]]:
     """What iproute2 says; nothing where it is missing, which is a problem of its own."""
     try:
         done = subprocess.run(["ip", "-json", *words], stdout=subprocess.PIPE, check=True)
@@ -221,7 +255,8 @@ def _ip(*words: str) -> list[dict[str, Any]]:
         return []
 
 
-def _is_active(unit: str) -> bool:
+def is_active(unit: str) -> bool:
+    """Tells whether a unit of systemd is active."""
     try:
         return subprocess.call(["systemctl", "is-active", "--quiet", unit]) == 0
     except OSError:

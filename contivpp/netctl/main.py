@@ -21,6 +21,7 @@ from contivpp.netctl import nodes as nodes_view
 from contivpp.netctl import ping as ping_view
 from contivpp.netctl import pods as pods_view
 from contivpp.netctl import render
+from contivpp.netctl import services as services_view
 from contivpp.netctl import status as status_view
 from contivpp.netctl import trace as trace_view
 from contivpp.netctl import vpp as vpp_view
@@ -119,6 +120,24 @@ def ipam(
 
     async def view(cluster: Cluster, agents: Agents) -> Report:
         return await ipam_view.view(cluster, agents, node=node)
+
+    _run(context, etcd_config, http_client_config, output, _of_cluster(view))
+
+
+@app.command()
+def services(
+    context: typer.Context,
+    service: Annotated[
+        str | None, typer.Argument(metavar="[SERVICE]", help="[namespace/]name; all when left out.")
+    ] = None,
+    output: OutputOption = Output.TABLE,
+    etcd_config: EtcdOption = None,
+    http_client_config: HttpOption = None,
+) -> None:
+    """Where services answer, where that leads, and which nodes have it programmed."""
+
+    async def view(cluster: Cluster, agents: Agents) -> Report:
+        return await services_view.view(cluster, agents, service=service)
 
     _run(context, etcd_config, http_client_config, output, _of_cluster(view))
 

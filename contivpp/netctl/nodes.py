@@ -84,14 +84,14 @@ def state_name(state: Any) -> str:
 
 
 def complaints(body: dict[str, Any]) -> str:
-    """What the components of an agent that are not OK say."""
+    """What the components of an agent that are not OK say; the agent itself where it lists none."""
     plugins = body.get("PluginStatus") or {}
     if not plugins:
         plugins = {item.get("name", "?"): item for item in body.get("plugins") or [] if isinstance(item, dict)}
     wrong = {name: item for name, item in plugins.items() if state_name(item.get("state")) != "OK"}
     return "; ".join(
         f"{name}: {item.get('error') or state_name(item.get('state'))}" for name, item in sorted(wrong.items())
-    )
+    ) or str(body.get("error") or "")
 
 
 def why_unreachable(node: ClusterNode, reason: str) -> str:

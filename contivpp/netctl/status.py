@@ -139,10 +139,12 @@ async def _agent(node: ClusterNode, agents: Agents) -> AgentHealth:
         reasons.append(f"it has no node ID ({NO_ID})")
     if not node.registered:
         reasons.append("Kubernetes does not know this node")
+    wrong: dict[str, list[str]] = {}
     for name, answer, state in zip(("not alive", "not ready"), (live, ready), states, strict=True):
         if state != "OK" or not answer.ok:
             said = complaints(answer.body) if isinstance(answer.body, dict) else str(answer.body or "")
-            reasons.append(f"{name}: {said or state}")
+            wrong.setdefault(said or state, []).append(name)
+    reasons += [f"{' and '.join(names)}: {said}" for said, names in wrong.items()]
     try:
         found = list(_values(await agents.fetch(node.management, "scheduler/status")))
     except AgentError as error:

@@ -85,6 +85,13 @@ def entry(member: Endpoint, version: int, **more: Any) -> Object:
     return {**found, **more}
 
 
+def replace(world: World, item: Object) -> None:
+    """Applies an object in place of what it was."""
+    identity = (item["kind"], item["metadata"])
+    world.objects[:] = [one for one in world.objects if (one["kind"], one["metadata"]) != identity]
+    world.apply(item)
+
+
 @dataclasses.dataclass
 class Looks:
     """How all frontends of the objects look from everywhere, against the oracle.
@@ -207,4 +214,4 @@ def _unlike(expected: str, result: Result) -> str:
     return ""
 
 
-__all__ = ["PORT", "Looks", "cluster_ip", "endpoints", "entry", "external_ip", "service"]
+__all__ = ["PORT", "Looks", "cluster_ip", "endpoints", "entry", "external_ip", "replace", "service"]

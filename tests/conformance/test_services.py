@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from tests.conformance.services import PORT, Looks, cluster_ip, endpoints, entry, external_ip, service
+from tests.conformance.services import PORT, Looks, cluster_ip, endpoints, entry, external_ip, replace, service
 from tests.conformance.world import Endpoint, Probe, World
 
 pytestmark = [pytest.mark.timeout(240)]
@@ -73,19 +73,20 @@ def test_several_ports_lead_to_several_ports(
 def test_no_endpoint_refuses_at_once_and_one_that_comes_serves(
     world: World, pods: Mapping[str, Endpoint], looks: Looks, version: int
 ) -> None:
-    ports = (("t", "TCP", 80, PORT, NODE_PORT), ("s", "SCTP", 80, PORT, 0))
-    world.apply(service("none", [cluster_ip(version, 4)], *ports, externalIPs=[external_ip(world, version, 3)]))
+    port = ("t", "TCP", 80, PORT, NODE_PORT)
+    world.apply(service("none", [cluster_ip(version, 4)], port, externalIPs=[external_ip(world, version, 3)]))
     looks.become_right()
-    world.apply(endpoints("none", [pods["b1"]], *ports, version=version))
+    replace(world, endpoints("none", [pods["b1"]], port, version=version))
     looks.become_right()
-    world.apply(endpoints("none", [], *ports, version=version))
+    replace(world, endpoints("none", [], port, version=version))
     looks.become_right()
 
 
-def test_udp_without_an_endpoint_is_refused_at_once(
-    world: World, pods: Mapping[str, Endpoint], looks: Looks, version: int
+@pytest.mark.parametrize("protocol", ["UDP", "SCTP"])
+def test_datagrams_without_an_endpoint_are_refused_at_once(
+    world: World, pods: Mapping[str, Endpoint], looks: Looks, version: int, protocol: str
 ) -> None:
-    port = ("u", "UDP", 53, PORT, 0)  # one frontend: a kernel sends the same machine few ICMP errors a second
+    port = ("", protocol, 53, PORT, 0)  # one frontend: a kernel sends the same machine few ICMP errors a second
     world.apply(service("mute", [cluster_ip(version, 31)], port))
     looks.become_right()
     world.apply(endpoints("mute", [pods["b1"]], port, version=version))
@@ -253,10 +254,10 @@ def test_a_client_keeps_its_endpoint_for_as_long_as_it_comes_back(
     [kept] = first = ask(1)
     assert ask(20) == first
     others = [pod for pod in members if pod.name != kept]
-    world.apply(endpoints("sticky", [*others[:3], pods[kept]], port, version=version))
+    replace(world, endpoints("sticky", [*others[:3], pods[kept]], port, version=version))
     time.sleep(1.0)
     assert ask(10) == first, "another endpoint went, and the client lost its own"
-    world.apply(endpoints("sticky", others, port, version=version))
+    replace(world, endpoints("sticky", others, port, version=version))
     world.until(lambda: kept not in ask(1), "an endpoint that is gone is left")
     [now] = second = ask(1)
     assert now in {pod.name for pod in others}
@@ -278,7 +279,7 @@ def test_established_connections_outlive_other_endpoints(
     world.until(lambda: world.probe([Probe(source, address, 80)])[0].reached, "the service answers")
     streams = [source.station.start("stream", address=address, port=80).begin() for _ in range(3)]
     for members in (("b1", "c1"), ("c1",), ("a2", "c1")):
-        world.apply(endpoints("long", of(pods, *members), WEB, version=version))
+        replace(world, endpoints("long", of(pods, *members), WEB, version=version))
         time.sleep(0.7)
     for stream in streams:
         said = stream.stop()
@@ -296,7 +297,7 @@ def test_udp_leaves_an_endpoint_that_is_gone(world: World, pods: Mapping[str, En
     world.until(lambda: world.probe([Probe(source, address, 53, "UDP")])[0].reached, "the service answers")
     flow = source.station.start("pulse", address=address, port=53, every=0.05)
     time.sleep(1.0)
-    world.apply(endpoints("names", [pods["c1"]], port, version=version))
+    replace(world, endpoints("names", [pods["c1"]], port, version=version))
     time.sleep(0.5)
     world.delete_pod(gone, abruptly=True)
     time.sleep(1.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 
 from contivpp.model import keys
@@ -29,6 +30,17 @@ KINDS = {
 async def agent(cluster: Cluster, node: str, path: str, *, method: str = "GET") -> Any:
     """What the agent of a node answers."""
     return json.loads(await cluster.on(node, f"curl -fsS -m 5 -X {method} 'http://127.0.0.1:9999/{path}'"))
+
+
+def everybody_reached(cluster: Cluster) -> None:
+    """Six pods and three nodes reach all pods by ping and by HTTP."""
+    output = cluster.run("contiv-playground", "demo")
+    counts = re.findall(r"(pod to pod, same node|pod to pod, across nodes|host to pod): (\d+) of (\d+)", output)
+    assert counts == [
+        ("pod to pod, same node", "6", "6"),
+        ("pod to pod, across nodes", "24", "24"),
+        ("host to pod", "18", "18"),
+    ]
 
 
 async def differences(cluster: Cluster) -> list[str]:

@@ -27,6 +27,11 @@ class Cluster:
     """Three nodes with pods on them."""
 
     repository: Path
+    dataplane: str = "linux"
+
+    @property
+    def inventories(self) -> tuple[str, ...]:
+        return ("-i", "inventory/playground", *(("-i", "inventory/playground-vpp") if self.dataplane == "vpp" else ()))
 
     @property
     def files(self) -> Path:
@@ -61,6 +66,8 @@ class Cluster:
         status = json.loads(self.run("contiv-playground", "status"))
         if set(status["machines"].items()) != {(name, "running") for name in NODES}:
             return False
+        if any(bool(bridge) != (self.dataplane == "vpp") for bridge in status["uplinks"].values()):
+            return False
         if not (self.files / "kubeconfig").exists():
             return False
         done = subprocess.run(
@@ -72,7 +79,7 @@ class Cluster:
 
     def deploy(self) -> str:
         """Runs the deployment again, with what is in the checkout now."""
-        return self.run("ansible-playbook", "-i", "inventory/playground", "site.yml", timeout=600)
+        return self.run("ansible-playbook", *self.inventories, "site.yml", timeout=BUILD_SECONDS)
 
     def kubectl(self, *words: str, given: Object | None = None) -> str:
         text = "" if given is None else json.dumps(given)
@@ -137,16 +144,27 @@ class Cluster:
 @pytest.fixture(scope="session")
 def built(repository: Path) -> Iterator[Cluster]:
     """A cluster that runs what is in the checkout; one that was built for these tests is taken down after them."""
-    cluster = Cluster(repository)
+    yield from build(Cluster(repository))
+
+
+@pytest.fixture(scope="session")
+def built_with_vpp(repository: Path) -> Iterator[Cluster]:
+    """The same with VPP as the data plane, where VPP_PREFIX says where one is installed."""
+    if not os.environ.get("VPP_PREFIX"):
+        pytest.skip("VPP_PREFIX does not say where a VPP is installed")
+    yield from build(Cluster(repository, dataplane="vpp"))
+
+
+def build(cluster: Cluster) -> Iterator[Cluster]:
     if cluster.is_there():
         cluster.deploy()
         yield cluster
         return
-    cluster.run("make", "cluster", timeout=BUILD_SECONDS)
+    cluster.run("make", "cluster", f"DATAPLANE={cluster.dataplane}", timeout=BUILD_SECONDS)
     yield cluster
     cluster.run("make", "cluster-down")
     left = cluster.run("ip", "-brief", "link")
-    assert "contivpg0" not in left and "vb-node" not in left, f"left behind: {left}"
+    assert not any(name in left for name in ("contivpg", "vb-node", "vu-node")), f"left behind: {left}"
     machines = json.loads(cluster.run("contiv-playground", "status"))["machines"]
     assert machines == {}, f"left behind: {machines}"
 

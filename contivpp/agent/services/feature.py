@@ -102,7 +102,7 @@ class ServicesFeature:
             case ServiceUnit(service=service):
                 found = meaning_of(service, view)
                 self._refusals.note("service", service, found.problems)
-                return self._renderer.service(found.translations, view.own, view.plan)
+                return self._renderer.service(found, view.own, view.plan)
             case LocalPodUnit(pod=pod):
                 local = view.pods.get(pod)
                 return {} if local is None else self._renderer.local_pod(local, view.own, view.plan)

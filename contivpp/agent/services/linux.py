@@ -13,13 +13,14 @@ them, not on the loopback, as with kube-proxy's nftables mode.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from contivpp.agent.connectivity.addresses import address_of, version_of
 from contivpp.agent.connectivity.linux import VXLAN
-from contivpp.agent.services.model import Backend, Destination, Translation
+from contivpp.agent.services.model import Backend, Destination, Meaning, Translation
 from contivpp.agent.view import LocalPod, OwnNode
+from contivpp.dataplane.linux.health import HealthPort
 from contivpp.dataplane.linux.nft.service_values import (
     ADDRESS_TYPE,
     INSIDE,
@@ -84,9 +85,11 @@ class LinuxServices:
                 values.append(Route(to=str(family.service_subnet), link=VXLAN, scope="link", source=source))
         return by_key(*values)
 
-    def service(self, translations: Sequence[Translation], own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
-        """One frontend per address and port, of the IP versions that the cluster has."""
+    def service(self, meaning: Meaning, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
+        """One frontend per address and port, of the IP versions that the cluster has; and the port for its health."""
+        health = meaning.health
         return by_key(
+            *([HealthPort(health.service, health.port, health.local_backends)] if health is not None else ()),
             *(
                 ServiceFrontend(
                     address=one.frontend.address,
@@ -97,9 +100,9 @@ class LinuxServices:
                     sources=one.sources,
                     affinity=one.affinity if _has_backends(one) else 0,
                 )
-                for one in translations
+                for one in meaning.translations
                 if plan.of(version_of(one.frontend.address)) is not None
-            )
+            ),
         )
 
     def local_pod(self, pod: LocalPod, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:

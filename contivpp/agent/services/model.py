@@ -91,8 +91,9 @@ class Translation:
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """What a load balancer asks at a port of the node: how many backends there are on it."""
+    """What a load balancer asks at a port of the node: how many backends of a "namespace/name" are there."""
 
+    service: str
     port: int
     local_backends: int
 

@@ -218,8 +218,10 @@ def _affinity(service: Service) -> int:
 
 
 def _health(service: Service, local: set[str]) -> HealthCheck | None:
-    if service.health_check_node_port and service.external_traffic_policy == _LOCAL:
-        return HealthCheck(service.health_check_node_port, len(local))
+    wanted = service.service_type == "LoadBalancer" and service.external_traffic_policy == _LOCAL
+    if wanted and 1 <= service.health_check_node_port <= _LAST_PORT:
+        name = f"{service.namespace}/{service.name}"
+        return HealthCheck(name, service.health_check_node_port, len(local))
     return None
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
-from contivpp.agent.services.model import Translation
+from contivpp.agent.services.model import Meaning
 from contivpp.agent.view import LocalPod, OwnNode
 from contivpp.model.addressplan import AddressPlan
 
@@ -23,7 +23,7 @@ class ServicesRenderer(Protocol):
         """
         ...
 
-    def service(self, translations: Sequence[Translation], own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
+    def service(self, meaning: Meaning, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
         """What one service needs."""
         ...
 

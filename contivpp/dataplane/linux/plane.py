@@ -14,6 +14,7 @@ from contivpp.dataplane.linux import counters, host
 from contivpp.dataplane.linux.addresses import AddressDescriptor
 from contivpp.dataplane.linux.checks import checked
 from contivpp.dataplane.linux.ends import Ends
+from contivpp.dataplane.linux.health import HealthDescriptor
 from contivpp.dataplane.linux.kernel import Kernel
 from contivpp.dataplane.linux.links import LinkDescriptor
 from contivpp.dataplane.linux.names import LinkNameDescriptor
@@ -56,6 +57,7 @@ class LinuxDataplane:
         self._attaching = attaching
         self._nftables = Nftables(netns)
         table = TableReader(self._nftables)
+        self._health = HealthDescriptor(netns)
         self._descriptors: tuple[Descriptor, ...] = (
             SysctlDescriptor(self._kernel, state_dir / "sysctl.json"),
             LinkDescriptor(self._kernel),
@@ -67,6 +69,7 @@ class LinuxDataplane:
             RuleDescriptor(self._kernel),
             NftDescriptor(self._nftables, table),
             ServiceDescriptor(self._nftables, table, Conntrack(netns)),
+            self._health,
         )
 
     def descriptors(self) -> Sequence[Descriptor]:
@@ -90,6 +93,7 @@ class LinuxDataplane:
 
     async def close(self) -> None:
         """Closes the sockets; everything that was made stays."""
+        self._health.close()
         self._nftables.close()
         self._kernel.close()
 

@@ -19,17 +19,20 @@ from contivpp.playground.machines.plan import DEFAULT_STATE, Machine, MachinesEr
 from contivpp.playground.machines.shell import run
 
 DEFAULT_MACHINES = ("node1=10.210.0.11", "node2=10.210.0.12", "node3=10.210.0.13")
+DEFAULT_UPLINK_BRIDGE = "contivpg1"
 KEY = "id_ed25519"
 KNOWN_HOSTS = "known_hosts"
 Result = dict[str, object]
 
 
 def _up(options: argparse.Namespace) -> Result:
-    network = Network.parse(options.bridge, options.subnet)
+    network = Network.parse(options.bridge, options.subnet, options.uplink_bridge)
     machines = [_machine(text, network) for text in options.node or DEFAULT_MACHINES]
     # Everything that can be refused is refused before anything is made.
     plan.check(network, plan.subnets_in_use())
-    bridge_is_there = bridge.is_there(network)
+    for machine in machines:
+        node.Node(machine.name, options.state).check(network)
+    bridge_is_there, uplink_is_there = bridge.is_there(network), bridge.uplink_is_there(network)
     changes = _key(options)
     image = Image(options.state)
     if not image.is_built():
@@ -40,6 +43,10 @@ def _up(options: argparse.Namespace) -> Result:
         changes.append(f"made {network.bridge}")
         if not options.check:
             bridge.make(network)
+    if not uplink_is_there:
+        changes.append(f"made {network.uplink_bridge}")
+        if not options.check:
+            bridge.make_uplink(network)
     for machine in machines:
         changes += _start(machine, network, image, options)
     for machine in machines if not options.check else ():
@@ -74,7 +81,7 @@ def _start(machine: Machine, network: Network, image: Image, options: argparse.N
     if not subject.is_created():
         changes.append("created")
         if not options.check:
-            subject.create(image.root)
+            subject.create(image.root, network)
     if subject.is_created():
         different = subject.differences(machine, (options.files / f"{KEY}.pub").read_text())
         changes += [f"wrote /{name}" for name in different]
@@ -103,11 +110,12 @@ def _down(options: argparse.Namespace) -> Result:
         changes.append(f"removed {machine.name}")
         if not options.check:
             machine.remove()
-    if options.check:
-        if (Path("/sys/class/net") / options.bridge / "bridge").exists():
-            changes.append(f"removed {options.bridge}")
-    elif bridge.remove(options.bridge):
-        changes.append(f"removed {options.bridge}")
+    for name in (options.bridge, options.uplink_bridge or DEFAULT_UPLINK_BRIDGE):
+        if options.check:
+            if (Path("/sys/class/net") / name / "bridge").exists():
+                changes.append(f"removed {name}")
+        elif bridge.remove(name):
+            changes.append(f"removed {name}")
     kubeconfig = options.files / "kubeconfig"
     if kubeconfig.exists():
         changes.append("removed the kubeconfig")
@@ -127,7 +135,8 @@ def _status(options: argparse.Namespace) -> Result:
     machines = {
         machine.name: "running" if machine.is_running() else "stopped" for machine in node.created(options.state)
     }
-    return {"changed": False, "image": Image(options.state).is_built(), "machines": machines}
+    uplinks = {machine.name: machine.uplink_bridge() for machine in node.created(options.state)}
+    return {"changed": False, "image": Image(options.state).is_built(), "machines": machines, "uplinks": uplinks}
 
 
 _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], Result], str]] = {
@@ -145,6 +154,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         command.add_argument("--state", type=Path, default=DEFAULT_STATE, help="folder of image and machines")
         command.add_argument("--files", type=Path, default=Path(".playground"), help="folder of the ssh key")
         command.add_argument("--bridge", default="contivpg0")
+        command.add_argument(
+            "--uplink-bridge", default="", help="of the machines' second NICs, which they have with it"
+        )
         command.add_argument("--check", action="store_true", help="change nothing, say what would be changed")
         if name == "up":
             command.add_argument("--subnet", default="10.210.0.0/24")

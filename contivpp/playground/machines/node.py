@@ -16,17 +16,33 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from contivpp.playground.machines.plan import Machine, MachinesError, Network
+from contivpp.playground.machines.plan import UPLINK, Machine, MachinesError, Network, uplink_of
 from contivpp.playground.machines.processes import Processes
 from contivpp.playground.machines.shell import run
 
 # Sorts before systemd's 80-container-host0.network, which would ask for an address by DHCP.
 _NETWORK_FILE = "etc/systemd/network/10-contiv-playground.network"
+_UPLINK_FILE = "etc/systemd/network/10-contiv-playground-uplink.network"
 _AUTHORIZED_KEYS = "root/.ssh/authorized_keys"
 _HOST_KEY = "etc/ssh/ssh_host_ed25519_key"
 _SSH = 22
 # systemd-nspawn ends with this code when the machine asks for a reboot, and leaves the rest to its caller.
-_SUPERVISOR = 'while :; do systemd-nspawn "$@"; [ $? -eq 133 ] || exit; done'
+# It makes the second NIC at every start, and leaves it to others to put the host's end where it belongs.
+_SUPERVISOR = """
+nic=$1 bridge=$2
+shift 2
+join() {
+    for try in $(seq 300); do
+        ip link set "$nic" master "$bridge" up 2>/dev/null && return
+        sleep 0.1
+    done
+}
+while :; do
+    [ -z "$bridge" ] || join &
+    systemd-nspawn "$@"
+    [ $? -eq 133 ] || exit
+done
+"""
 
 
 class Node:
@@ -47,7 +63,22 @@ class Node:
         """Tells whether the machine's own process 1 is alive."""
         return self.processes.init() is not None
 
-    def create(self, image: Path) -> None:
+    def uplink_bridge(self) -> str:
+        """The bridge that its second NIC was made for; "" when it has none, or is not there."""
+        return str(json.loads(_read(self._record) or "{}").get("uplink", ""))
+
+    def check(self, network: Network) -> None:
+        """Refuses a machine that was made for another data plane.
+
+        Raises:
+            MachinesError: It has a second NIC and is to have none, or the other way round.
+        """
+        made_for = self.uplink_bridge()
+        if self.is_created() and made_for != network.uplink_bridge:
+            has = "with a second NIC, for VPP" if made_for else "without a second NIC, for the kernel's data plane"
+            raise MachinesError(f"{self.name} was made {has}: make cluster-down first, a new one takes two minutes")
+
+    def create(self, image: Path, network: Network) -> None:
         """Copies the base image; what an earlier copy left unfinished is thrown away."""
         self.processes.stop(patience=10)
         if self.folder.exists():
@@ -56,7 +87,7 @@ class Node:
         run(["cp", "--archive", "--reflink=auto", image, self.root])
         (self.root / "etc/machine-id").write_text(uuid.uuid4().hex + "\n")
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", self.root / _HOST_KEY])
-        self._record.write_text(json.dumps({"name": self.name}))
+        self._record.write_text(json.dumps({"name": self.name, "uplink": network.uplink_bridge}))
 
     def differences(self, machine: Machine, public_key: str) -> dict[str, str]:
         """Returns the files of the machine that are not yet as they should be, with what they should hold."""
@@ -79,9 +110,11 @@ class Node:
     def start(self, network: Network) -> None:
         """Starts the machine, in a session and a control group of its own, and returns at once."""
         self.processes.stop(patience=5)  # what a machine that died halfway may have left
+        nic = uplink_of(self.name)
         command = [
             *("systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit"),
             *(f"--machine={self.name}", f"--directory={self.root}", f"--network-bridge={network.bridge}"),
+            *((f"--network-veth-extra={nic}:{UPLINK}",) if network.uplink_bridge else ()),
             *(
                 "--capability=all",
                 "--resolv-conf=off",
@@ -94,7 +127,7 @@ class Node:
             raise MachinesError("systemd-nspawn is not installed: apt-get install systemd-container")
         with (self.folder / "console.log").open("ab") as log:
             subprocess.Popen(  # noqa: S603
-                ["/bin/sh", "-c", _SUPERVISOR, "contiv-playground", *command[1:]],
+                ["/bin/sh", "-c", _SUPERVISOR, "contiv-playground", nic, network.uplink_bridge, *command[1:]],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -152,10 +185,17 @@ def _identity(machine: Machine, public_key: str) -> dict[str, str]:
         "[Match]\nName=host0\n\n"
         f"[Network]\nAddress={machine.address}\nIPv6AcceptRA=no\nLLDP=no\nEmitLLDP=no\n"
     )
+    # Up and otherwise left alone, where it is there at all: VPP has its own address on it.
+    uplink = (
+        "# Made by the playground.\n"
+        f"[Match]\nName={UPLINK}\n\n"
+        "[Network]\nLinkLocalAddressing=no\nIPv6AcceptRA=no\nLLDP=no\nEmitLLDP=no\nConfigureWithoutCarrier=yes\n"
+    )
     return {
         "etc/hostname": f"{machine.name}\n",
         "etc/hosts": f"127.0.0.1 localhost\n::1 localhost\n{machine.address.ip} {machine.name}\n",
         _NETWORK_FILE: network,
+        _UPLINK_FILE: uplink,
         _AUTHORIZED_KEYS: public_key.strip() + "\n",
     }
 

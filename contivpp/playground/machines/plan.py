@@ -1,4 +1,4 @@
-"""What a playground is to be: a bridge, a subnet, and machines with addresses in it.
+"""What a playground is to be: a bridge, a subnet, machines with addresses in it, and a second bridge for VPP.
 
 The subnet is checked before anything is created: a playground on a network that the machine itself uses
 would cut the machine off.
@@ -19,6 +19,10 @@ SUBNET_VARIABLE = "playground_subnet"
 # What CI machines are reached through, in use or not.
 RESERVED = (ipaddress.IPv4Network("192.0.2.0/24"),)
 _MINIMUM_SIZE = 8
+# The kernel's limit; the host's end of a machine's second NIC is named by the machine.
+_LONGEST_LINK = 15
+UPLINK = "eth1"
+"""The second NIC, inside a machine."""
 
 
 class MachinesError(Exception):
@@ -27,25 +31,31 @@ class MachinesError(Exception):
 
 @dataclass(frozen=True)
 class Network:
-    """The bridge that joins the machines; the controller's own address on it is the first of the subnet."""
+    """The bridge that joins the machines; the controller's own address on it is the first of the subnet.
+
+    `uplink_bridge` joins their second NICs, and nothing else is on it; "" when they have none.
+    """
 
     bridge: str
     subnet: ipaddress.IPv4Network
+    uplink_bridge: str = ""
 
     @classmethod
-    def parse(cls, bridge: str, subnet: str) -> Network:
+    def parse(cls, bridge: str, subnet: str, uplink_bridge: str = "") -> Network:
         """Reads a subnet such as 10.210.0.0/24.
 
         Raises:
-            MachinesError: It is no IPv4 subnet, or one too small for a playground.
+            MachinesError: It is no IPv4 subnet, or one too small for a playground; both bridges are one.
         """
+        if bridge == uplink_bridge:
+            raise MachinesError(f"{bridge} cannot join both NICs of the machines: set playground_uplink_bridge")
         try:
             network = ipaddress.IPv4Network(subnet)
         except ValueError as error:
             raise MachinesError(f"{SUBNET_VARIABLE} is not an IPv4 subnet: {error}") from error
         if network.num_addresses < _MINIMUM_SIZE:
             raise MachinesError(f"{SUBNET_VARIABLE} {network} is too small for a playground: choose a /24")
-        return cls(bridge, network)
+        return cls(bridge, network, uplink_bridge)
 
     @property
     def gateway(self) -> ipaddress.IPv4Interface:
@@ -77,7 +87,16 @@ class Machine:
                 f"{name} cannot have the address {parsed}: it must be a host of {SUBNET_VARIABLE}"
                 f" {network.subnet} other than {network.gateway.ip}, which is the controller's"
             )
+        if network.uplink_bridge and len(uplink_of(name)) > _LONGEST_LINK:
+            raise MachinesError(
+                f"the name of machine {name} is too long for a second NIC: {uplink_of(name)} is its name"
+            )
         return cls(name, ipaddress.IPv4Interface(f"{parsed}/{network.subnet.prefixlen}"))
+
+
+def uplink_of(machine: str) -> str:
+    """The name of the host's end of a machine's second NIC."""
+    return f"vu-{machine}"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import ssl
 import subprocess
@@ -73,7 +74,7 @@ def inventory(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("inventory_name", ["playground", "example"])
+@pytest.mark.parametrize("inventory_name", ["playground", "playground-vpp", "example"])
 def test_every_playbook_can_be_read_with_every_inventory(play: Play, inventory_name: str) -> None:
     playbooks = ["site.yml", *sorted(str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob("playbooks/*.yml"))]
     done = play("--syntax-check", "-i", f"inventory/{inventory_name}", *playbooks)
@@ -144,3 +145,80 @@ def test_a_wrong_option_is_named_before_anything_is_changed(play: Play, inventor
     assert first["ansible.builtin.import_playbook"] == "preflight.yml"
     [preflight] = yaml.safe_load((REPOSITORY / "playbooks/preflight.yml").read_text())
     assert preflight["any_errors_fatal"] is True
+
+
+VPP = """
+- hosts: one
+  gather_facts: false
+  roles:
+    - role: vpp
+"""
+
+
+@pytest.fixture
+def vpp(play: Play, inventory: Path, tmp_path: Path) -> Play:
+    """Runs role vpp in check mode on this machine, with a prefix that looks like an installed VPP."""
+    for name in ("bin/vpp", "bin/vppctl", "lib/libvlib.so"):
+        (tmp_path / "prefix" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "prefix" / name).touch(mode=0o755)
+    book = tmp_path / "book.yml"
+    book.write_text(VPP)
+
+    def run(**variables: object) -> subprocess.CompletedProcess[str]:
+        given = {
+            "vpp_prefix": str(tmp_path / "prefix"),
+            "vpp_folder": str(tmp_path / "node"),
+            "vpp_archive": str(tmp_path / "vpp.tar.gz"),
+            **variables,
+        }
+        return play("-i", str(inventory), "--check", "--diff", "-e", json.dumps(given), str(book))
+
+    return run
+
+
+def test_vpp_gets_the_settings_of_the_variables_and_a_check_shows_each(vpp: Play, tmp_path: Path) -> None:
+    settings = {"unix": {"gid": "vpp"}, "plugins": {"plugin": {"nat44_ei_plugin.so": {"disable": True}}}}
+    done = vpp(vpp_main_heap_size="300M", vpp_cpu={"main-core": 1}, vpp_poll_sleep=100, vpp_settings=settings)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    for setting in (
+        '"memory.main-heap-size": "300M"',
+        '"cpu.main-core": "1"',
+        '"unix.poll-sleep-usec": "100"',
+        '"unix.gid": "vpp"',
+        '"unix.cli-listen": "/run/vpp/cli.sock"',
+        '"plugins.plugin dpdk_plugin.so.disable": "set"',
+        '"plugins.plugin nat44_ei_plugin.so.disable": "set"',
+    ):
+        assert f"+    {setting}" in said, said
+    assert f"LD_LIBRARY_PATH={tmp_path}/node/current/lib" in said
+    assert not (tmp_path / "node").exists()
+
+
+def test_a_setting_of_vpp_that_is_not_known_is_refused_by_name(vpp: Play) -> None:
+    done = vpp(vpp_settings={"memory": {"main-heap-sise": "1G"}})
+    assert done.returncode != 0
+    assert (
+        "memory.main-heap-sise: is not a setting that is known; did you mean main-heap-size?"
+        in done.stdout + done.stderr
+    )
+
+
+def test_a_prefix_without_vpp_is_refused(vpp: Play, tmp_path: Path) -> None:
+    done = vpp(vpp_prefix=str(tmp_path))
+    assert done.returncode != 0
+    assert "there is no VPP in" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["DATAPLANE=vpp", "VPP_PREFIX="], "DATAPLANE=vpp needs VPP_PREFIX"),
+        (["DATAPLANE=vpp", "VPP_PREFIX=/nowhere"], "/nowhere has none"),
+        (["DATAPLANE=tokenring"], "DATAPLANE is linux or vpp, not tokenring"),
+    ],
+)
+def test_make_refuses_a_data_plane_that_it_cannot_build(words: list[str], said: str) -> None:
+    done = subprocess.run(["make", "dataplane", *words], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert said in done.stderr

@@ -32,3 +32,21 @@ def test_the_subnets_are_those_that_the_agent_takes(run: Run) -> None:
     both = run("contivpp_config", contiv={"ipamConfig": {"podSubnetCIDR": "10.1.0.0/16,fd00:10:1::/48"}})["subnets"]
     assert both["ipamConfig.podSubnetCIDR"] == "10.1.0.0/16"
     assert both["ipamConfig.podSubnetCIDR (second)"] == "fd00:10:1::/48"
+
+
+def test_it_says_what_forwards_and_by_which_nic(run: Run) -> None:
+    nodes = [{"nodeName": "node1", "mainVPPInterface": {"interfaceName": "eth1"}}, {"nodeName": "node2"}]
+    contiv = {"dataplane": "vpp", "ipamConfig": {"nodeInterconnectCIDR": "192.168.16.0/24"}, "nodeConfig": nodes}
+    first = run("contivpp_config", contiv=contiv, node_name="node1")
+    assert (first["dataplane"], first["uplink"]) == ("vpp", "eth1")
+    assert run("contivpp_config", contiv=contiv, node_name="node2")["uplink"] == ""
+    assert run("contivpp_config")["dataplane"] == "linux"
+
+
+def test_two_nodes_that_claim_one_address_are_refused(run: Run) -> None:
+    nodes = [
+        {"nodeName": name, "mainVPPInterface": {"interfaceName": "eth1", "ip": "192.168.16.9/24"}}
+        for name in ("node1", "node2")
+    ]
+    answer = run("contivpp_config", contiv={"dataplane": "vpp", "nodeConfig": nodes})
+    assert answer["failed"] and "192.168.16.9 belongs to nodeConfig[0].mainVPPInterface.ip already" in answer["msg"]

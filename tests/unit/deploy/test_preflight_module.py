@@ -19,6 +19,7 @@ def sound(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     core = importlib.import_module("ansible.module_utils.contivpp.host.preflight")
     monkeypatch.setattr(core, "host", list)
     monkeypatch.setattr(core, "other_networks", list)
+    monkeypatch.setattr(core, "other_services", list)
     monkeypatch.setattr(core, "_routes", list)
 
 
@@ -45,6 +46,7 @@ def test_all_problems_come_at_once_with_those_that_were_found_before(run: Run) -
             "subnets": {"ipamConfig.podSubnetCIDR": "10.1.0.1/16"},
             "ports": {"agent": {"port": other.getsockname()[1], "unit": "contiv-none"}},
             "problems": ["contiv.conf: mtuSiez: is not an option"],
+            "vpp": {"uplink": "none0", "address": "127.0.0.1", "alone": False, "memory": 1, "program": ""},
         }
         answer = run("contivpp_preflight", **wanted)
     assert answer["failed"]
@@ -56,9 +58,10 @@ def test_all_problems_come_at_once_with_those_that_were_found_before(run: Run) -
         "s off the controller's",
         "is not a subnet",
         "for agent cannot be had",
+        "there is no interface none0",
     ):
         assert sum(part in sentence for sentence in answer["problems"]) == 1, (part, answer["problems"])
-    assert len(answer["problems"]) == 7
+    assert len(answer["problems"]) == 8
 
 
 def test_the_core_needs_the_standard_library_only() -> None:
@@ -66,6 +69,6 @@ def test_the_core_needs_the_standard_library_only() -> None:
 
     from .conftest import REPOSITORY
 
-    script = f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); import contivpp.host.preflight"
+    script = f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); import contivpp.host.preflight_vpp"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

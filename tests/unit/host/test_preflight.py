@@ -17,6 +17,7 @@ def test_subnets_that_a_host_reaches_already_are_named_with_the_option() -> None
         {"dst": "default", "dev": "eth0"},
         {"dst": "10.1.5.0/24", "dev": "eth1"},
         {"dst": "10.1.6.0/24", "dev": "vxlanBVI"},
+        {"dst": "10.1.7.0/24", "dev": "vpp1"},
         {"dst": "10.1.0.0/16", "protocol": "77"},
     ]
     [problem] = preflight.subnets(PODS, routes)
@@ -47,6 +48,17 @@ def test_another_plugins_configuration_that_comes_first_is_a_problem(tmp_path: P
     [problem] = preflight.other_networks(str(tmp_path))
     assert "05-other.conflist" in problem
     assert preflight.other_networks(str(tmp_path / "nowhere")) == []
+
+
+def test_a_kube_proxy_that_runs_is_a_problem(tmp_path: Path) -> None:
+    for process, name in (("1", "systemd"), ("77", "kube-proxy"), ("self", "python3")):
+        (tmp_path / process).mkdir()
+        (tmp_path / process / "comm").write_text(name + "\n")
+    (tmp_path / "2").mkdir()
+    [problem] = preflight.other_services(str(tmp_path))
+    assert "process 77" in problem
+    (tmp_path / "77" / "comm").write_text("kube-proxyish\n")
+    assert preflight.other_services(str(tmp_path)) == []
 
 
 @pytest.mark.parametrize(

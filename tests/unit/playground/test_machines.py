@@ -13,6 +13,7 @@ from contivpp.playground.kubelet.cni import Network, NoConfigurationError, load
 from contivpp.playground.kubelet.records import Container, Record, Sandbox
 from contivpp.playground.kubelet.status import pod_status
 from contivpp.playground.machines.image import MASKED, trim
+from contivpp.playground.machines.node import Node
 from contivpp.playground.machines.plan import Machine, MachinesError, Used, check
 from contivpp.playground.machines.plan import Network as Subnet
 from contivpp.playground.machines.processes import hierarchies
@@ -43,6 +44,31 @@ def test_a_machine_has_an_address_of_its_own_in_the_subnet(address: str) -> None
     assert str(Machine.parse("n", "10.210.0.11", network).address) == "10.210.0.11/24"
     with pytest.raises(MachinesError):
         Machine.parse("n", address, network)
+
+
+def test_a_second_nic_needs_a_bridge_of_its_own_and_a_name_that_fits() -> None:
+    network = Subnet.parse("pg0", "10.210.0.0/24", "pg1")
+    assert Machine.parse("node1", "10.210.0.11", network).name == "node1"
+    with pytest.raises(MachinesError, match="set playground_uplink_bridge"):
+        Subnet.parse("pg0", "10.210.0.0/24", "pg0")
+    with pytest.raises(MachinesError, match="too long"):
+        Machine.parse("a-machine-of-many-words", "10.210.0.11", network)
+    assert Machine.parse("a-machine-of-many-words", "10.210.0.11", Subnet.parse("pg0", "10.210.0.0/24"))
+
+
+def test_a_machine_of_another_data_plane_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    plain, second = Subnet.parse("pg0", "10.210.0.0/24"), Subnet.parse("pg0", "10.210.0.0/24", "pg1")
+    machine = Node("n1", tmp_path)
+    machine.check(second)  # there is none yet
+    machine.folder.mkdir(parents=True)
+    (machine.folder / "machine.json").write_text('{"name": "n1", "uplink": "pg1"}')
+    machine.check(second)
+    with pytest.raises(MachinesError, match="n1 was made with a second NIC, for VPP: make cluster-down first"):
+        machine.check(plain)
+    (machine.folder / "machine.json").write_text('{"name": "n1"}')
+    machine.check(plain)
+    with pytest.raises(MachinesError, match="without a second NIC"):
+        machine.check(second)
 
 
 def test_the_image_has_no_identity_and_starts_nothing_of_its_own(tmp_path: Path) -> None:

@@ -22,6 +22,10 @@ log = logging.getLogger(__name__)
 
 NAME: Final = "contiv-agent"
 PING_PERIOD: Final = 1.0
+AGAIN: Final = (0.05, 0.4)
+"""Seconds between attempts to reach a VPP that is not there: packets are lost meanwhile, and asking costs nothing."""
+AGAIN_INCOMPATIBLE: Final = 5.0
+"""The same for one that lacks something: it must be restarted, and asking means reading all its definitions."""
 
 CONNECTED = Gauge("contiv_agent_vpp_connected", "Whether the agent is connected to VPP (1) or not (0)")
 CONNECTIONS = Counter("contiv_agent_vpp_connections", "Connections to VPP that were made")
@@ -75,9 +79,10 @@ class Vpp:
 
     async def run(self) -> None:
         """The root task: connects for ever."""
-        patience = Backoff(0.1, 2)
+        patience = Backoff(*AGAIN)
         said = ""
         while True:
+            pause = 0.0
             try:
                 await self._connect()
                 patience.reset()
@@ -90,10 +95,11 @@ class Vpp:
                     said = str(error)
                     log.log(logging.ERROR if isinstance(error, VppIncompatible) else logging.WARNING, "%s", error)
                 self._problem = str(error)
+                pause = AGAIN_INCOMPATIBLE if isinstance(error, VppIncompatible) else 0.0
             finally:
                 CONNECTED.set(0)
                 await self._leave()
-            await asyncio.sleep(patience.next())
+            await asyncio.sleep(pause or patience.next())
 
     async def _connect(self) -> None:
         connection = await Connection.open(self._path, NAME, timeout=self._timeout)
