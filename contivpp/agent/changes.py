@@ -16,11 +16,11 @@ class NodeChange:
     """Another node appeared, left, or has other addresses.
 
     Attributes:
-        management: addresses that Kubernetes knows it by, before and after, sorted.
+        addresses: those that Kubernetes knows it by and those that it published, before and after, sorted.
     """
 
     id: int
-    management: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

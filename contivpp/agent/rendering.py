@@ -11,6 +11,7 @@ from contivpp.agent.connectivity.vpp_nics import NicTuning
 from contivpp.agent.connectivity.vpp_taps import taps_of
 from contivpp.agent.services.linux import LinuxServices
 from contivpp.agent.services.renderer import ServicesRenderer
+from contivpp.agent.services.vpp import VppServices
 from contivpp.agent.view import OwnNode
 from contivpp.dataplane.vpp.values.arp import NeighbourLimits
 from contivpp.dataplane.vpp.values.nic import DEFAULT_VMXNET3_RING
@@ -48,9 +49,16 @@ def renderer_of(config: ContivConfig) -> Renderer:
     return LinuxConnectivity(overlay=config.has_overlay, mtu=config.mtu_size)
 
 
-def services_of(config: ContivConfig) -> ServicesRenderer | None:
-    """How services are expressed on the data plane that is configured; None while there is no way."""
-    return LinuxServices(overlay=config.has_overlay) if config.dataplane == "linux" else None
+def services_of(config: ContivConfig) -> ServicesRenderer:
+    """How services are expressed on the data plane that is configured."""
+    if config.dataplane == "vpp":
+        return VppServices(
+            main=config.main_vrf_id,
+            pods=config.pod_vrf_id,
+            overlay=config.has_overlay,
+            attachment=taps_of(config),
+        )
+    return LinuxServices(overlay=config.has_overlay)
 
 
 def _neighbours(config: ContivConfig) -> list[NeighbourLimits]:

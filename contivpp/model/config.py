@@ -255,18 +255,15 @@ _DECIDED_BY_CONTIV_CIDR = (
     "ipamConfig.vxlanCIDR",
 )
 _OF_VPP = "it tunes VPP"
-_LATER = "this build has no services on VPP yet"
 _WITHOUT_EFFECT: dict[str, dict[str, str]] = {
     "vpp": {
         "tapInterfaceVersion": "VPP has version 2 only",
-        "routeServiceCIDRToVPP": _LATER,
-        "natExternalTraffic": _LATER,
+        "routeServiceCIDRToVPP": "VPP translates cluster IPs for the host always",
         "ipNeighborScanInterval": "VPP asks a neighbour when it has been silent for ipNeighborStaleThreshold",
         "stnSocketFile": "no NIC is stolen",
         "stnVersion": "no NIC is stolen",
         "enablePacketTrace": "vppctl traces when it is asked to",
         "ipamConfig.srv6": "nothing uses SRv6",
-        "nodeConfig.natExternalTraffic": _LATER,
     },
     "linux": {
         "useTAPInterfaces": "pods are attached by veth pairs",

@@ -22,6 +22,7 @@ from typing import Any
 from contivpp.dataplane.linux import offload
 from contivpp.model import keys
 from tests.conformance.kubernetes import Records, node_object, pod_object
+from tests.conformance.limits import LIMITS
 from tests.conformance.machine import Machine
 from tests.conformance.plan import FAMILIES, OUTSIDE, ROUTER, Family, Networks, bare, contiv_conf
 from tests.conformance.stations import Station, archive
@@ -49,7 +50,6 @@ class NamespacesWorld(World):
 
     name = "namespaces"
     nodes = tuple(f"node{number}" for number in range(1, NODES + 1))
-    lacks: Mapping[str, str] = {}
 
     def __init__(
         self, folder: Path, dataplane: str, family: Family, *, mtu: int = 1500, transport: str = "vxlan"
@@ -59,6 +59,7 @@ class NamespacesWorld(World):
         self.networks: tuple[Networks, ...] = FAMILIES[family]
         self.families = tuple(one.version for one in self.networks)
         self.dataplane = dataplane
+        self.lacks = LIMITS[dataplane]
         self.roles = frozenset[Role](("agent", "store", "forwarder") if dataplane == "vpp" else ("agent", "store"))
         self._mtu = mtu
         self._transport = transport
@@ -270,6 +271,15 @@ class NamespacesWorld(World):
         self._switch_on(node, self._numbers[node])
         self._machines[node].node.wait_until_ready(60)
         self.hosts[node].station.wait_until_ready()
+
+    def node_addresses(self, node: str, *, of: Endpoint | None = None) -> tuple[str, ...]:
+        """With NICs of the data plane's own, what is not a pod finds node ports at their addresses only."""
+        machine = self._machines[node]
+        if self.dataplane != "vpp":
+            return machine.node.addresses
+        if of is not None and of.kind != "pod":
+            return machine.tunnel_ends
+        return (*machine.tunnel_ends, *machine.node.addresses)
 
     # ---- looking
 

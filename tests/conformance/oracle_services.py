@@ -7,12 +7,13 @@ through all of them.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Object = Mapping[str, Any]
 End = tuple[str, int]
+_RANGES = "loadBalancerSourceRanges"
 REFUSED, DROPPED, NOBODY = "refused", "dropped", "nobody"
 """In place of ends: a connection is refused at once, gets no answer, or its address is none of a service."""
 
@@ -34,6 +35,7 @@ def leads_to(
     at: str,
     here: str,
     target: tuple[str, int, str],
+    lacks: Container[str] = (),
 ) -> frozenset[End] | str:
     """Where a connection may end.
 
@@ -44,6 +46,7 @@ def leads_to(
         at: the node that the client is on, "" for outside.
         here: the node that translates: the client's own for what it knows, else that which the packet gets to.
         target: address, port and protocol that the client asks for.
+        lacks: what the data plane cannot do: "source-ranges", "two-destinations" (see `limits`).
     """
     node = next(one for one in nodes if one.name == here)
     for service in objects:
@@ -51,6 +54,12 @@ def leads_to(
             for port in service["spec"].get("ports", []):
                 kind = _kind(service, port, node, target)
                 if kind:
+                    if "two-destinations" in lacks and kind != "cluster" and is_local(service):
+                        return _one_destination(
+                            objects, service, port, node, client, through_another=at not in ("", here)
+                        )
+                    if "source-ranges" in lacks and kind == "balancer" and service["spec"].get(_RANGES):
+                        return DROPPED
                     return _ends(objects, service, port, kind, node, client, inside=at == here)
     return NOBODY
 
@@ -78,19 +87,34 @@ def _ends(
     objects: Sequence[Object], service: Object, port: Object, kind: str, node: Node, client: str, *, inside: bool
 ) -> frozenset[End] | str:
     spec = service["spec"]
-    ranges = [ipaddress.ip_network(one) for one in spec.get("loadBalancerSourceRanges", [])]
+    ranges = [ipaddress.ip_network(one) for one in spec.get(_RANGES, [])]
     ranges = [one for one in ranges if one.version == _version(client)]
     if kind == "balancer" and ranges and not any(ipaddress.ip_address(client) in one for one in ranges):
         return DROPPED
     all_of_them = _endpoints(objects, service, port, 6 if ":" in client else 4)
     everywhere = _chosen(all_of_them, node, local=False)
-    if kind == "cluster":
-        local = spec.get("internalTrafficPolicy") == "Local"
-    else:
-        local = spec.get("externalTrafficPolicy") == "Local" and not inside
+    inner = spec.get("internalTrafficPolicy") == "Local"
+    local = inner if kind == "cluster" else is_local(service) and not inside
     if not everywhere:
         return REFUSED
     found = _chosen(all_of_them, node, local=True) if local else everywhere
+    return frozenset((address, number) for address, number, _ in found) or DROPPED
+
+
+def is_local(service: Object) -> bool:
+    """Whether what comes from elsewhere stays on the node that it came to."""
+    return bool(service["spec"].get("externalTrafficPolicy") == "Local")
+
+
+def _one_destination(
+    objects: Sequence[Object], service: Object, port: Object, node: Node, client: str, *, through_another: bool
+) -> frozenset[End] | str:
+    """With an external policy, where a frontend leads to the same endpoints whoever asks."""
+    all_of_them = _endpoints(objects, service, port, 6 if ":" in client else 4)
+    everywhere = _chosen(all_of_them, node, local=False)
+    if not everywhere:
+        return REFUSED
+    found = _chosen(all_of_them, node, local=True) or ([] if through_another else everywhere)
     return frozenset((address, number) for address, number, _ in found) or DROPPED
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from contivpp.playground.demo.ssh import Ssh, SshError
+from tests.conformance.limits import LIMITS
 from tests.conformance.plan import bare
 from tests.conformance.stations import Station, archive
 from tests.conformance.world import Endpoint, LacksError, Object, Role, World
@@ -57,7 +58,7 @@ class PlaygroundWorld(World):
     name = "playground"
     nodes = tuple(NODES)
     families = (4,)
-    lacks: Mapping[str, str] = {
+    _lacks: Mapping[str, str] = {
         "new-address": "the machines have the addresses of the inventory",
         "witness": "the machines have the addresses of the inventory",
         "wire": "this machine's own frames are on the bridge as well",
@@ -71,6 +72,7 @@ class PlaygroundWorld(World):
         self._cluster = Cluster(repository)
         self._ssh = Ssh(self._cluster.files)
         self._dataplane = dataplane
+        self.lacks = {**self._lacks, **LIMITS[dataplane]}
         self.roles = frozenset[Role](role for role in _UNITS if role != "forwarder" or dataplane == "vpp")
         self._namespace = f"conformance-{os.getpid()}"
         self._bridges = {name: address for name, address in BRIDGES.items() if Path(f"/sys/class/net/{name}").exists()}

@@ -124,7 +124,7 @@ class Looks:
         for source in everybody:
             for address, port, protocol in self._frontends():
                 version = version_of(address)
-                if source.kind == "outside" and not self._is_routed(address):
+                if not self._is_routed(source, address):
                     continue
                 here = self._translated_at(source, address)
                 expected = leads_to(
@@ -134,6 +134,7 @@ class Looks:
                     at=source.node,
                     here=here,
                     target=(address, port, protocol),
+                    lacks=world.lacks,
                 )
                 if expected != NOBODY:
                     asked += [(Probe(source, address, port, protocol), here, expected)] * self._count(expected)
@@ -167,7 +168,8 @@ class Looks:
         return next(one.name for one in self.world.everybody() if address in one.addresses)
 
     def _nodes(self) -> list[Node]:
-        return [Node(name, host.addresses, self.zones.get(name, "")) for name, host in self.world.hosts.items()]
+        world = self.world
+        return [Node(name, world.node_addresses(name), self.zones.get(name, "")) for name in world.hosts]
 
     def _frontends(self) -> list[tuple[str, int, str]]:
         found: dict[tuple[str, int, str], None] = {}
@@ -195,12 +197,17 @@ class Looks:
                 return node.name
         return source.node or self.world.nodes[0]
 
-    def _is_routed(self, address: str) -> bool:
-        """Whether the outside's packets for an address get to a node."""
+    def _is_routed(self, source: Endpoint, address: str) -> bool:
+        """Whether somebody's packets for an address get to where services are translated."""
+        for node in self._nodes():
+            if address in node.addresses:
+                return address in self.world.node_addresses(node.name, of=source)
+        if source.kind != "outside":
+            return True
         services = [item["spec"] for item in self.world.objects if item["kind"] == "Service"]
         if any(address in spec["clusterIPs"] for spec in services):
             return False
-        return "announce" not in self.world.lacks or any(address in node.addresses for node in self._nodes())
+        return "announce" not in self.world.lacks
 
 
 def _unlike(expected: str, result: Result) -> str:

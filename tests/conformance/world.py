@@ -96,7 +96,8 @@ class World(abc.ABC):
     nodes: tuple[str, ...]
     roles: frozenset[Role]
     lacks: Mapping[str, str]
-    """What this world cannot do, with the reason: new-address, witness, wire, reuse, large-frames, announce."""
+    """What this world and its data plane cannot do, with the reason: new-address, witness, wire, reuse, large-frames,
+    announce; see also `limits`."""
 
     def __init__(self) -> None:
         self.pods: list[Endpoint] = []
@@ -203,6 +204,13 @@ class World(abc.ABC):
     def unused_neighbour(self, version: int) -> str:
         """An address on the nodes' own network that nobody has, and that nobody was asked for yet."""
         raise LacksError(self, "unused_neighbour", version)
+
+    def node_addresses(self, node: str, *, of: Endpoint | None = None) -> tuple[str, ...]:
+        """The addresses at which somebody finds the node ports of a node, the best one of each family first.
+
+        Without `of` they are those at which anybody does.
+        """
+        return self.hosts[node].addresses
 
     # ---- what all have in common
 

@@ -6,7 +6,7 @@ names the address before one whose node port happens to be there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from contivpp.agent.services.frontends import ANYWHERE, claims_of
 from contivpp.agent.services.model import Claim
@@ -30,13 +30,13 @@ class Claims:
         twin._services = {claim: set(services) for claim, services in self._services.items()}
         return twin
 
-    def put(self, service: str, record: Service | None, node_addresses: Iterable[str]) -> tuple[str, ...]:
+    def put(self, service: str, record: Service | None, node_addresses: Callable[[], Iterable[str]]) -> tuple[str, ...]:
         """Takes a service, or with None its deletion.
 
         Args:
             service: its "namespace/name".
             record: its record.
-            node_addresses: the addresses of this node's node ports.
+            node_addresses: says the addresses of node ports, when it is asked.
 
         Returns:
             The other services that claim what it claimed before or claims now, sorted.
@@ -45,9 +45,10 @@ class Claims:
         if before == after:
             return ()
         self._replace(service, after)
+        addresses = tuple(node_addresses())
         rivals: set[str] = set()
         for address, protocol, port in before ^ after:
-            places = (address, ANYWHERE) if address != ANYWHERE else (ANYWHERE, *node_addresses)
+            places = (address, ANYWHERE) if address != ANYWHERE else (ANYWHERE, *addresses)
             for place in places:
                 rivals |= self._services.get((place, protocol, port), set())
         return tuple(sorted(rivals - {service}))

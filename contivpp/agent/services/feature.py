@@ -7,7 +7,7 @@ that claim the same address and port, the first by "namespace/name" has it, and 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from contivpp.agent.changes import (
@@ -21,8 +21,9 @@ from contivpp.agent.changes import (
     WorldChange,
 )
 from contivpp.agent.refusals import Refusals
-from contivpp.agent.services.model import Frontend, Kind, Meaning, Place
-from contivpp.agent.services.processor import meaning
+from contivpp.agent.services.frontends import has_node_ports
+from contivpp.agent.services.model import Frontend, Kind, Meaning, Place, Translation
+from contivpp.agent.services.processor import is_bound_to_nodes, meaning
 from contivpp.agent.services.renderer import ServicesRenderer
 from contivpp.agent.view import View
 from contivpp.model.config import ContivConfig
@@ -85,8 +86,10 @@ class ServicesFeature:
                 yield from map(ServiceUnit, services)
             case LocalPodChange(pod=pod):
                 yield LocalPodUnit(pod)
-            case NodeChange(management=management):
-                yield from map(NodeAddressUnit, management)
+            case NodeChange(addresses=addresses):
+                yield from map(NodeAddressUnit, addresses)
+                if self._renderer.everywhere:
+                    yield from self._services(view, node_ports=True)
             case OwnZoneChange():
                 yield from self._services(view)
             case OwnNodeChange() | WorldChange():
@@ -101,26 +104,61 @@ class ServicesFeature:
                 return self._renderer.node(view.own, view.plan, hide_pods=hides_pods(view.config))
             case ServiceUnit(service=service):
                 found = meaning_of(service, view)
-                self._refusals.note("service", service, found.problems)
+                self._refusals.note("service", service, (*found.problems, *self._renderer.limits(found)))
+                if self._renderer.everywhere:
+                    found = replace(found, translations=(*found.translations, *node_ports_elsewhere(service, view)))
                 return self._renderer.service(found, view.own, view.plan)
             case LocalPodUnit(pod=pod):
                 local = view.pods.get(pod)
                 return {} if local is None else self._renderer.local_pod(local, view.own, view.plan)
             case NodeAddressUnit(address=address):
                 owner = view.node_at(address)
-                return {} if owner is None else self._renderer.node_address(address, view.plan)
+                if owner is None or address in view.own.node_port_addresses:
+                    return {}
+                return self._renderer.node_address(address, view.plan)
 
     @staticmethod
-    def _services(view: View) -> Iterable[ServiceUnit]:
-        return (ServiceUnit(f"{one.namespace}/{one.name}") for one in view.records("service"))
+    def _services(view: View, *, node_ports: bool = False) -> Iterable[ServiceUnit]:
+        for one in view.records("service"):
+            if not node_ports or has_node_ports(one):
+                yield ServiceUnit(f"{one.namespace}/{one.name}")
 
 
 def meaning_of(service: str, view: View) -> Meaning:
     """What a service means on this node; nothing when there is none."""
+    place = Place(view.own.name, view.own_zone(), view.own.node_port_addresses)
+    return _meaning_at(place, service, view)
+
+
+def node_ports_elsewhere(service: str, view: View) -> tuple[Translation, ...]:
+    """What the node ports of a service mean at the other nodes, to connections of this one.
+
+    There they are from elsewhere: an external policy binds them.
+    """
+    record = view.record("service", service)
+    if record is None or not has_node_ports(record):
+        return ()
+    known = set(view.own.node_port_addresses)
+    places: list[Place] = []
+    for node in sorted(view.remote_nodes(), key=lambda one: one.id):
+        addresses = tuple(address for address in node.all_addresses if address not in known)
+        known.update(addresses)
+        places.append(Place(node.name, view.own_zone(), addresses))
+    if places and not is_bound_to_nodes(record):  # all nodes do the same
+        every = tuple(address for place in places for address in place.addresses)
+        places = [Place(view.own.name, view.own_zone(), every)]
+    return tuple(
+        replace(one, inside=one.outside or one.inside, outside=None)
+        for place in places
+        for one in _meaning_at(place, service, view).translations
+        if one.frontend.kind is Kind.NODE_PORT
+    )
+
+
+def _meaning_at(place: Place, service: str, view: View) -> Meaning:
     record = view.record("service", service)
     if record is None:
         return Meaning()
-    place = Place(view.own.name, view.own_zone(), view.own.node_port_addresses)
 
     def taken(frontend: Frontend) -> str:
         owner = view.claims.owner_of(frontend.claim, is_node_port=frontend.kind is Kind.NODE_PORT)

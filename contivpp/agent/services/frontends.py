@@ -40,6 +40,11 @@ def is_translated(service: Service) -> bool:
     return service.service_type != "ExternalName" and service.cluster_ip not in ("", "None")
 
 
+def has_node_ports(service: Service) -> bool:
+    """Whether a service answers at addresses of nodes."""
+    return service.service_type in _WITH_NODE_PORTS and any(port.node_port for port in service.port)
+
+
 def protocol_of(name: str) -> str:
     """A protocol as the model calls it; "" for an unknown one."""
     return _PROTOCOLS.get(name, "")

@@ -13,8 +13,8 @@ them, not on the loopback, as with kube-proxy's nftables mode.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final
 
 from contivpp.agent.connectivity.addresses import address_of, version_of
 from contivpp.agent.connectivity.linux import VXLAN
@@ -46,6 +46,8 @@ _HIDE: Final = "masquerade fully-random"
 
 class LinuxServices:
     """Renders services for the Linux kernel."""
+
+    everywhere: ClassVar = False
 
     def __init__(self, *, overlay: bool = True) -> None:
         """Takes whether tunnels join the nodes."""
@@ -104,6 +106,10 @@ class LinuxServices:
                 if plan.of(version_of(one.frontend.address)) is not None
             ),
         )
+
+    def limits(self, meaning: Meaning) -> Sequence[str]:
+        """Nothing."""
+        return ()
 
     def local_pod(self, pod: LocalPod, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
         """Its addresses, each as source and destination of the same packet."""

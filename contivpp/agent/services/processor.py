@@ -95,11 +95,16 @@ def meaning(service: Service, endpoints: Endpoints | None, place: Place, *, take
     return Meaning(tuple(translations), _health(service, local), tuple(dict.fromkeys(problems)))
 
 
+def is_bound_to_nodes(service: Service) -> bool:
+    """Whether connections from elsewhere go to endpoints of the node that they come to, and to no others."""
+    return service.external_traffic_policy == _LOCAL
+
+
 class _Reach:
     """Which endpoints of one port and IP version connections may reach."""
 
     def __init__(self, service: Service, endpoints: Sequence[_Endpoint], place: Place) -> None:
-        self.external_local = service.external_traffic_policy == _LOCAL
+        self.external_local = is_bound_to_nodes(service)
         self._internal_local = service.internal_traffic_policy == _LOCAL
         ready = [one for one in endpoints if one.ready]
         near = [one for one in ready if one.backend.local]

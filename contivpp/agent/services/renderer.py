@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
 
 from contivpp.agent.services.model import Meaning
 from contivpp.agent.view import LocalPod, OwnNode
@@ -11,7 +11,13 @@ from contivpp.model.addressplan import AddressPlan
 
 
 class ServicesRenderer(Protocol):
-    """Expresses services as values of one data plane; every method is a pure function."""
+    """Expresses services as values of one data plane; every method is a pure function.
+
+    Attributes:
+        everywhere: whether node ports of other nodes are translated here already, for connections of this node.
+    """
+
+    everywhere: ClassVar[bool]
 
     def node(self, own: OwnNode, plan: AddressPlan, *, hide_pods: bool) -> Mapping[str, Any]:
         """What services need whichever there are.
@@ -25,6 +31,10 @@ class ServicesRenderer(Protocol):
 
     def service(self, meaning: Meaning, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
         """What one service needs."""
+        ...
+
+    def limits(self, meaning: Meaning) -> Sequence[str]:
+        """What of a service this data plane cannot do, one sentence each."""
         ...
 
     def local_pod(self, pod: LocalPod, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:

@@ -24,8 +24,11 @@ statseg {{ socket-name {folder}/stats.sock size 32M }}
 memory {{ main-heap-size 256M }}
 buffers {{ buffers-per-numa 8192 }}
 plugins {{ plugin dpdk_plugin.so {{ disable }} {without} }}
+cnat {{ session-max 262144 session-cleanup-timeout 0.01 }}
+acl-plugin {{ reclassify sessions 1 }}
 {more}
 """
+"""With what services and policies need of VPP; why: docs/vpp-services.md and docs/vpp-policies.md."""
 
 
 def prefix() -> Path | None:

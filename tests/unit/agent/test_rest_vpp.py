@@ -93,7 +93,7 @@ async def test_the_status_is_told_in_every_state(linux: TestClient[Any, Any], aw
         ("/vpp/cli", {"command": "  "}, 400, "one line is needed"),
         ("/vpp/cli", {"command": "show version\nshow node"}, 400, "one line is needed"),
         ("/vpp/cli", {}, 400, "command"),
-        ("/vpp/dump?type=nonsense", None, 404, "there are address, bridge-domain"),
+        ("/vpp/dump?type=nonsense", None, 404, "there are acl, acl-list, address, bridge-domain"),
         ("/vpp/trace", {"flow": {**FLOW, "destination": "fd00::1"}}, 400, "two IP versions"),
         ("/vpp/trace", {"flow": {**FLOW, "protocol": "sctp"}}, 400, "sctp"),
         ("/vpp/trace", {"flow": FLOW, "seconds": 9999}, 400, "may last"),

@@ -31,8 +31,6 @@ from contivpp.dataplane.vpp.values.interfaces import interface_key
 from contivpp.dataplane.vpp.values.source_nat import POLICY, Role, SourceNat, SourceNatInterface, SparedSubnet
 from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, OperationKind, Outcome
 
-OPTIONAL: Final = True
-PLUGIN: Final = "cnat_plugin.so"
 NEEDS: Final[Needs] = {
     "cnat_set_snat_addresses_v2": ("snat_ip4", "snat_ip6", "sw_if_index", "flags"),
     "cnat_snat_addresses_dump": (),

@@ -31,8 +31,6 @@ from contivpp.dataplane.vpp.values.interfaces import interface_key
 from contivpp.dataplane.vpp.values.translation import Backend, TranslatedInterface, Translation
 from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, OperationKind, Outcome
 
-OPTIONAL: Final = True
-PLUGIN: Final = "cnat_plugin.so"
 NEEDS: Final[Needs] = {
     "cnat_translation_update": ("translation",),
     "cnat_translation_del": ("id",),

@@ -1,0 +1,22 @@
+"""What a data plane cannot do, with the reason: the one place where that is declared; docs/vpp-services.md has more.
+
+A world has these in its `lacks`; a case that needs one of them is skipped with the reason, or expects what is documented
+instead. A data plane that is not here does everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+LIMITS: Mapping[str, Mapping[str, str]] = {
+    "vpp": {
+        "two-destinations": "a translation has one set of backends: with externalTrafficPolicy Local these are the "
+        "node's own for its pods and host as well, and all where it has none",
+        "source-ranges": "nothing filters before cnat: load balancers' addresses with source ranges get no answer",
+        "affinity-timeout": "the flow hash binds a client to its endpoint for as long as the endpoints are the same",
+        "sctp-refusal": "an ICMP error about SCTP is not translated back, and the kernel here has no SCTP of its own",
+        "transit-source": "what comes in by a NIC for a pod of another node gets the node's address, so that the "
+        "replies come back the same way",
+    },
+    "linux": {},
+}
