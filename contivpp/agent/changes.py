@@ -53,10 +53,12 @@ class FrontendsChange:
     """Addresses and ports of services changed hands.
 
     Attributes:
-        services: "namespace/name" of those that claim any of them, sorted.
+        services: "namespace/name" of the other ones that claim any of them, sorted.
+        addresses: those of the ones that changed hands, sorted; node ports have none.
     """
 
     services: tuple[str, ...]
+    addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,8 +239,10 @@ class View:
         management = {*before.values(), *(self.management_addresses(name) for name in names)}
         touched = {address for addresses in management for address in addresses}
         changes: list[Change] = [RecordChange(kind, record_id)]
-        if kind == "service" and (rivals := self.claims.put(record_id, record, self.node_port_addresses)):
-            changes.append(FrontendsChange(rivals))
+        if kind == "service":
+            rivals, addresses = self.claims.put(record_id, record, self.node_port_addresses)
+            if rivals or addresses:
+                changes.append(FrontendsChange(rivals, addresses))
         if kind == "node" and record_id == self.own.name and _zone_of(previous) != _zone_of(record):
             changes.append(OwnZoneChange())
         if kind == "vppnode":

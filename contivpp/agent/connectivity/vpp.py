@@ -199,7 +199,7 @@ class VppConnectivity:
                         yield VppRoute(only(address), self._main, via_vrf=self._pods)
 
     def _pipe(self, own: OwnNode, plan: AddressPlan) -> Iterator[Any]:
-        """The end in main has VPP's address on the link to the host as well, for without one it would take no packets."""
+        """The end in main has the address of VPP on the host's link as well: without one it would take no packets."""
         yield Pipe(PIPE)
         yield PipeEnd(PIPE_MAIN, PIPE, 0)
         yield PipeEnd(PIPE_PODS, PIPE, 1)

@@ -20,6 +20,7 @@ class Claims:
         """Takes all services by "namespace/name"."""
         self._of: dict[str, frozenset[Claim]] = {}
         self._services: dict[Claim, set[str]] = {}
+        self._at: dict[str, int] = {}
         for service, record in (services or {}).items():
             self._replace(service, claims_of(record))
 
@@ -28,9 +29,16 @@ class Claims:
         twin = Claims()
         twin._of = dict(self._of)
         twin._services = {claim: set(services) for claim, services in self._services.items()}
+        twin._at = dict(self._at)
         return twin
 
-    def put(self, service: str, record: Service | None, node_addresses: Callable[[], Iterable[str]]) -> tuple[str, ...]:
+    def addresses(self) -> Iterable[str]:
+        """Every address that a service claims, in no order."""
+        return self._at.keys()
+
+    def put(
+        self, service: str, record: Service | None, node_addresses: Callable[[], Iterable[str]]
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Takes a service, or with None its deletion.
 
         Args:
@@ -39,11 +47,12 @@ class Claims:
             node_addresses: says the addresses of node ports, when it is asked.
 
         Returns:
-            The other services that claim what it claimed before or claims now, sorted.
+            The other services that claim what it claimed before or claims now, and the addresses that one of both is
+            about, both sorted.
         """
         before, after = self._of.get(service, frozenset()), frozenset() if record is None else claims_of(record)
         if before == after:
-            return ()
+            return (), ()
         self._replace(service, after)
         addresses = tuple(node_addresses())
         rivals: set[str] = set()
@@ -51,7 +60,8 @@ class Claims:
             places = (address, ANYWHERE) if address != ANYWHERE else (ANYWHERE, *addresses)
             for place in places:
                 rivals |= self._services.get((place, protocol, port), set())
-        return tuple(sorted(rivals - {service}))
+        touched = {address for address, _, _ in before ^ after if address != ANYWHERE}
+        return tuple(sorted(rivals - {service})), tuple(sorted(touched))
 
     def owner_of(self, claim: Claim, *, is_node_port: bool) -> str:
         """The service that has an address and port, "" for none.
@@ -70,7 +80,20 @@ class Claims:
             self._services[claim].discard(service)
             if not self._services[claim]:
                 del self._services[claim]
+            self._count(claim, -1)
         if claims:
             self._of[service] = claims
         for claim in claims:
             self._services.setdefault(claim, set()).add(service)
+            self._count(claim, 1)
+
+    def _count(self, claim: Claim, by: int) -> None:
+        address, _, _ = claim
+        if address != ANYWHERE:
+            self._at[address] = self._at.get(address, 0) + by
+            if not self._at[address]:
+                del self._at[address]
+
+    def __contains__(self, address: object) -> bool:
+        """Whether any service claims an address."""
+        return address in self._at

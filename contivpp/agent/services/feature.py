@@ -56,7 +56,14 @@ class NodeAddressUnit:
     address: str
 
 
-ServicesUnit = SharedUnit | ServiceUnit | LocalPodUnit | NodeAddressUnit
+@dataclass(frozen=True, slots=True)
+class ServiceAddressUnit:
+    """One address that services answer at; several may have ports there."""
+
+    address: str
+
+
+ServicesUnit = SharedUnit | ServiceUnit | LocalPodUnit | NodeAddressUnit | ServiceAddressUnit
 
 
 class ServicesFeature:
@@ -70,24 +77,27 @@ class ServicesFeature:
         self._refusals = refusals or Refusals()
 
     def units(self, view: View) -> Iterable[ServicesUnit]:
-        """The shared one, and one per service, local pod and address of another node."""
+        """The shared one, and one per service, local pod, address of another node and address of services."""
         yield SharedUnit()
         yield from self._services(view)
         yield from map(LocalPodUnit, view.pods)
         addresses = {address for node in view.remote_nodes() for address in node.management}
         yield from map(NodeAddressUnit, sorted(addresses))
+        yield from map(ServiceAddressUnit, sorted(view.claims.addresses()))
 
     def affected(self, change: Change, view: View) -> Iterable[ServicesUnit]:
         """What changed; all services when this node has other addresses or is in another zone."""
         match change:
             case RecordChange(kind="service" | "endpoints", id=service):
                 yield ServiceUnit(service)
-            case FrontendsChange(services=services):
+            case FrontendsChange(services=services, addresses=addresses):
                 yield from map(ServiceUnit, services)
+                yield from map(ServiceAddressUnit, addresses)
             case LocalPodChange(pod=pod):
                 yield LocalPodUnit(pod)
             case NodeChange(addresses=addresses):
                 yield from map(NodeAddressUnit, addresses)
+                yield from map(ServiceAddressUnit, (one for one in addresses if one in view.claims))
                 if self._renderer.everywhere:
                     yield from self._services(view, node_ports=True)
             case OwnZoneChange():
@@ -116,12 +126,22 @@ class ServicesFeature:
                 if owner is None or address in view.own.node_port_addresses:
                     return {}
                 return self._renderer.node_address(address, view.plan)
+            case ServiceAddressUnit(address=address):
+                if address not in view.claims or is_of_a_node(address, view):
+                    return {}
+                return self._renderer.service_address(address, view.own, view.plan)
 
     @staticmethod
     def _services(view: View, *, node_ports: bool = False) -> Iterable[ServiceUnit]:
         for one in view.records("service"):
             if not node_ports or has_node_ports(one):
                 yield ServiceUnit(f"{one.namespace}/{one.name}")
+
+
+def is_of_a_node(address: str, view: View) -> bool:
+    """Whether a node has an address, this one or another."""
+    nodes = (view.node_at(address), view.node_publishing(address))
+    return address in view.own.node_port_addresses or any(node is not None for node in nodes)
 
 
 def meaning_of(service: str, view: View) -> Meaning:

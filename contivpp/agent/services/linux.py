@@ -121,6 +121,10 @@ class LinuxServices:
             )
         )
 
+    def service_address(self, address: str, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
+        """Nothing: translation comes before routing."""
+        return {}
+
     def node_address(self, address: str, plan: AddressPlan) -> Mapping[str, Any]:
         """One address that pods reach as themselves."""
         if plan.of(version_of(address)) is None:

@@ -41,6 +41,10 @@ class ServicesRenderer(Protocol):
         """What a pod needs that reaches itself through a service."""
         ...
 
+    def service_address(self, address: str, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
+        """What an address of a service needs, however many ports it has there; it is none of a node."""
+        ...
+
     def node_address(self, address: str, plan: AddressPlan) -> Mapping[str, Any]:
         """What an address of another node needs: it is no address outside of the cluster."""
         ...

@@ -13,17 +13,19 @@ that would come back to where it came from. What was found of all this: docs/vpp
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal
 
 from contivpp.agent.connectivity.addresses import address_of, only, version_of
 from contivpp.agent.connectivity.vpp import PIPE_MAIN, PIPE_PODS, POD_GATEWAY, VXLAN
-from contivpp.agent.connectivity.vpp_attachment import Attachment, VethAttachment
+from contivpp.agent.connectivity.vpp_attachment import HOST_END, Attachment, VethAttachment
 from contivpp.agent.connectivity.vpp_nics import Nics
 from contivpp.agent.services.model import Destination, Empty, Meaning
 from contivpp.agent.services.model import Translation as Wanted
 from contivpp.agent.view import LocalPod, OwnNode
 from contivpp.dataplane.linux.health import HealthPort
+from contivpp.dataplane.linux.values import Route
 from contivpp.dataplane.vpp.values.routing import VppRoute
 from contivpp.dataplane.vpp.values.source_nat import SourceNat, SourceNatInterface, SparedSubnet
 from contivpp.dataplane.vpp.values.translation import Backend, Protocol, TranslatedInterface, Translation
@@ -128,6 +130,13 @@ class VppServices:
             *(SourceNatInterface(interface, _INSIDE[family.version]) for family in plan.families),
         )
 
+    def service_address(self, address: str, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
+        """The host's way to VPP, unless that is the way of all cluster IPs."""
+        family = plan.of(version_of(address))
+        if family is None or _is_in(address, family.service_subnet):
+            return {}
+        return by_key(Route(only(address), via=str(family.host_link_vpp(own.id)), link=HOST_END))
+
     def node_address(self, address: str, plan: AddressPlan) -> Mapping[str, Any]:
         """One address that pods reach as themselves."""
         return by_key(SparedSubnet(only(address)))
@@ -153,6 +162,10 @@ def _destination(wanted: Wanted) -> Destination:
     if outside is None or (wanted.inside.backends and not outside.backends):
         return wanted.inside
     return outside
+
+
+def _is_in(address: str, subnet: Any) -> bool:
+    return subnet is not None and ipaddress.ip_address(address) in subnet
 
 
 def _source(own: OwnNode, plan: AddressPlan, version: Literal[4, 6]) -> str:

@@ -1,7 +1,8 @@
 """The messages of one VPP: their numbers, fields, and how to pack and unpack them.
 
 Definitions come from the running VPP as JSON and are read by vpp_papi. Packing is the bulk of what a large
-transaction costs, so messages of fixed shape are packed by one compiled `struct` each (`packing`).
+transaction costs, and unpacking of what a large dump costs, so both are compiled for each message (`packing`,
+`unpacking`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any, Final
 
 from vpp_papi.vpp_papi_async import VPPApiJSONFiles
 
+from contivpp.dataplane.vpp.api import unpacking
 from contivpp.dataplane.vpp.api.packing import Pack, compiled
+from contivpp.dataplane.vpp.api.unpacking import Unpack
 
 PING: Final = "control_ping"
 PING_REPLY: Final = "control_ping_reply"
@@ -26,7 +29,7 @@ class Message:
 
     Attributes:
         number: what this VPP calls it.
-        definition: of vpp_papi, which unpacks it.
+        definition: of vpp_papi.
         reply: the name of the message that answers it, "" when nothing does.
         details: the name of the messages that come before the answer; "" when there are none.
         pings: whether the end of the details is only known by the answer to a ping.
@@ -43,6 +46,11 @@ class Message:
     def pack(self) -> Pack:
         """Makes the bytes of its fields."""
         return compiled(self.definition)
+
+    @functools.cached_property
+    def unpack(self) -> Unpack:
+        """Makes the named tuple of its bytes."""
+        return unpacking.compiled(self.definition)
 
     @functools.cached_property
     def fields(self) -> frozenset[str]:
