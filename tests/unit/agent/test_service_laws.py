@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contivpp.agent.changes import Change, LocalPodChange, OwnNodeChange
+from contivpp.agent.connectivity.vpp import VppConnectivity
 from contivpp.agent.desired import Desired
+from contivpp.agent.feature import Feature
 from contivpp.agent.pods.api import Sandbox
+from contivpp.agent.program import features_of
 from contivpp.agent.services.feature import ServicesFeature
 from contivpp.agent.services.linux import LinuxServices
+from contivpp.agent.services.vpp import VppServices
 from contivpp.agent.view import LocalPod, OwnNode, View
 from contivpp.model.config import ContivConfig
 from contivpp.model.endpoints import EndpointAddress, EndpointPort, Endpoints, EndpointSubset
@@ -76,12 +82,22 @@ steps = st.one_of(
     st.tuples(st.just("pod"), st.sampled_from("ab"), st.none() | st.integers(2, 3)),
 )
 Step = tuple[str, Any, Any]
+Features = Callable[[], list[Feature]]
 
 
-def fresh() -> tuple[View, ServicesFeature]:
+def linux() -> list[Feature]:
+    """Services alone."""
+    return [ServicesFeature(LinuxServices())]
+
+
+def vpp() -> list[Feature]:
+    """With connectivity, as both have ways for the same kinds of addresses, and a key has one owner."""
+    return list(features_of(VppConnectivity(), VppServices()))
+
+
+def fresh() -> View:
     """A view of a node that is in sync, so that most histories have something to translate."""
-    view = View(CONFIG, CONFIG.plan, OwnNode("node1", id=1, addresses=("10.0.0.1/24",)))
-    return view, ServicesFeature(LinuxServices())
+    return View(CONFIG, CONFIG.plan, OwnNode("node1", id=1, addresses=("10.0.0.1/24",)))
 
 
 def named(record: Any, record_id: str) -> Any:
@@ -117,10 +133,11 @@ def apply(view: View, step: Step) -> list[Change]:
     raise AssertionError(step)
 
 
+@pytest.mark.parametrize("features", [linux, vpp])
 @given(history=st.lists(st.lists(steps, min_size=1, max_size=3), max_size=8))
-def test_any_history_ends_where_a_fresh_start_would(history: list[list[Step]]) -> None:
-    view, feature = fresh()
-    lived = Desired([feature])
+def test_any_history_ends_where_a_fresh_start_would(features: Features, history: list[list[Step]]) -> None:
+    view = fresh()
+    lived = Desired(features())
     applied = dict(lived.resync(view))
     for event in history:
         changes = [change for step in event for change in apply(view, step)]
@@ -129,27 +146,30 @@ def test_any_history_ends_where_a_fresh_start_would(history: list[list[Step]]) -
                 del applied[key]
             else:
                 applied[key] = value
-        anew = Desired([ServicesFeature(LinuxServices())])
+        anew = Desired(features())
         anew.resync(view.copy())
         assert lived.values() == anew.values() == applied
 
 
+@pytest.mark.parametrize("features", [linux, vpp])
 @given(history=st.lists(steps, max_size=12), last=steps)
-def test_no_change_misses_a_unit_whose_rendering_changed(history: list[Step], last: Step) -> None:
-    view, feature = fresh()
+def test_no_change_misses_a_unit_whose_rendering_changed(features: Features, history: list[Step], last: Step) -> None:
+    view = fresh()
     for step in history:
         apply(view, step)
     before = view.copy()
     changes = apply(view, last)
-    units = {*feature.units(before), *feature.units(view)}
-    changed = {unit for unit in units if feature.render(unit, before) != feature.render(unit, view)}
-    affected = {unit for change in changes for unit in feature.affected(change, view)}
-    assert changed <= affected
+    for feature in features():
+        units = {*feature.units(before), *feature.units(view)}
+        changed = {unit for unit in units if feature.render(unit, before) != feature.render(unit, view)}
+        affected = {unit for change in changes for unit in feature.affected(change, view)}
+        assert changed <= affected
 
 
+@pytest.mark.parametrize("features", [linux, vpp])
 @given(history=st.lists(steps, max_size=12))
-def test_a_read_of_the_whole_cluster_keeps_the_same_claims(history: list[Step]) -> None:
-    view, feature = fresh()
+def test_a_read_of_the_whole_cluster_keeps_the_same_claims(features: Features, history: list[Step]) -> None:
+    view = fresh()
     for step in history:
         apply(view, step)
     twin = view.copy()
@@ -157,8 +177,9 @@ def test_a_read_of_the_whole_cluster_keeps_the_same_claims(history: list[Step]) 
     records = {kind: {_id_of(one): one for one in view.records(kind)} for kind in kinds}
     records["vppnode"] = {str(one.id): one for one in view.records("vppnode")}
     twin.replace_records(records)
-    for unit in feature.units(view):
-        assert feature.render(unit, view) == feature.render(unit, twin)
+    for feature in features():
+        for unit in feature.units(view):
+            assert feature.render(unit, view) == feature.render(unit, twin)
 
 
 def _id_of(record: Any) -> str:
