@@ -14,6 +14,9 @@ LIMITS: Mapping[str, Mapping[str, str]] = {
         "node's own for its pods and host as well, and all where it has none",
         "source-ranges": "nothing filters before cnat: load balancers' addresses with source ranges get no answer",
         "affinity-timeout": "the flow hash binds a client to its endpoint for as long as the endpoints are the same",
+        "sctp-ipv6": "cnat does not translate SCTP over IPv6",
+        "removed-endpoint": "cnat ends the sessions of an endpoint that is listed no more: its established connections "
+        "are cut",
         "sctp-refusal": "an ICMP error about SCTP is not translated back, and the kernel here has no SCTP of its own",
         "transit-source": "what comes in by a NIC for a pod of another node gets the node's address, so that the "
         "replies come back the same way",

@@ -101,13 +101,15 @@ class VppServices:
                     affinity=one.affinity > 0,
                 )
                 for one in meaning.translations
-                if plan.of(version_of(one.frontend.address)) is not None
+                if plan.of(version_of(one.frontend.address)) is not None and not _is_sctp_of_ipv6(one)
             ),
         )
 
     def limits(self, meaning: Meaning) -> Sequence[str]:
-        """Timeouts of affinity, and who may connect."""
+        """Timeouts of affinity, who may connect, and SCTP over IPv6."""
         found = []
+        if sctp := sorted({one.frontend.address for one in meaning.translations if _is_sctp_of_ipv6(one)}):
+            found.append(f"VPP does not translate SCTP over IPv6: nobody answers at {', '.join(sctp)}")
         if seconds := max((one.affinity for one in meaning.translations), default=0):
             found.append(
                 f"sessionAffinityConfig: the timeout of {seconds} s is not heeded: on VPP a client keeps its endpoint "
@@ -162,6 +164,10 @@ def _destination(wanted: Wanted) -> Destination:
     if outside is None or (wanted.inside.backends and not outside.backends):
         return wanted.inside
     return outside
+
+
+def _is_sctp_of_ipv6(wanted: Wanted) -> bool:
+    return wanted.frontend.protocol == "sctp" and version_of(wanted.frontend.address) == 6
 
 
 def _is_in(address: str, subnet: Any) -> bool:

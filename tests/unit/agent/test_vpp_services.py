@@ -98,6 +98,17 @@ def test_affinity_and_source_ranges_are_said_to_be_less_than_was_asked_for() -> 
     assert "nobody may connect to 203.0.113.1" in guarded
 
 
+def test_sctp_over_ipv6_is_left_out_by_name() -> None:
+    frontends = (
+        Frontend("fd00:96::1", "sctp", 80, Kind.CLUSTER_IP),
+        Frontend("10.96.0.1", "sctp", 80, Kind.CLUSTER_IP),
+    )
+    both = Meaning(tuple(Wanted(one, "", BOTH) for one in frontends))
+    assert [one.address for one in values_of(VppServices().service(both, OWN, PLAN), Translation)] == ["10.96.0.1"]
+    [sentence] = VppServices().limits(both)
+    assert "nobody answers at fd00:96::1" in sentence
+
+
 def test_the_health_of_a_service_is_told_by_the_host() -> None:
     found = VppServices().service(Meaning(health=HealthCheck("default/web", 32000, 2)), OWN, PLAN)
     assert values_of(found, HealthPort) == [HealthPort("default/web", 32000, 2)]
