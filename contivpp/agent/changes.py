@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from contivpp.model.keys import PodID
-from contivpp.policies.index import Moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,29 +49,6 @@ class RecordChange:
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyChange:
-    """Tables of local pods are other ones now, or sets that they use are, or members of those."""
-
-    moved: Moved
-
-
-@dataclass(frozen=True, slots=True)
-class FrontendsChange:
-    """Addresses and ports of services changed hands.
-
-    Attributes:
-        services: "namespace/name" of those that claim any of them, sorted.
-    """
-
-    services: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class OwnZoneChange:
-    """This node is in another zone."""
-
-
-@dataclass(frozen=True, slots=True)
 class WorldChange:
     """Too much changed to tell: the state of the cluster was read anew."""
 
@@ -84,14 +60,4 @@ class ExternalChange:
     keys: tuple[str, ...]
 
 
-Change = (
-    NodeChange
-    | OwnNodeChange
-    | OwnZoneChange
-    | LocalPodChange
-    | RecordChange
-    | FrontendsChange
-    | PolicyChange
-    | WorldChange
-    | ExternalChange
-)
+Change = NodeChange | OwnNodeChange | LocalPodChange | RecordChange | WorldChange | ExternalChange

@@ -9,29 +9,18 @@ from __future__ import annotations
 
 import copy
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from contivpp.agent.changes import (
-    Change,
-    FrontendsChange,
-    LocalPodChange,
-    NodeChange,
-    OwnZoneChange,
-    PolicyChange,
-    RecordChange,
-)
+from contivpp.agent.changes import Change, NodeChange, RecordChange
 from contivpp.agent.pods.api import Sandbox
-from contivpp.agent.services.claims import Claims
 from contivpp.model.addressplan import AddressPlan
 from contivpp.model.config import ContivConfig
 from contivpp.model.keys import PodID
 from contivpp.model.node import Node
 from contivpp.model.vppnode import VppNode
-from contivpp.policies.index import Moved, PolicyIndex
 
-_ZONE = "topology.kubernetes.io/zone"
 _MANAGEMENT_TYPES = ("NodeInternalIP", "NodeExternalIP")
 
 
@@ -100,12 +89,6 @@ class OwnNode:
         """Whether its address comes by DHCP, and may be missing for that."""
         return self.main_nic is not None and self.main_nic.dhcp
 
-    @property
-    def node_port_addresses(self) -> tuple[str, ...]:
-        """Addresses at which node ports answer, without prefix length, sorted."""
-        known = {str(ipaddress.ip_interface(address).ip) for address in (*self.addresses, *self.management)}
-        return tuple(sorted(known))
-
 
 @dataclass(frozen=True, slots=True)
 class LocalPod:
@@ -127,19 +110,12 @@ class View:
     config: ContivConfig
     plan: AddressPlan
     own: OwnNode
-    claims: Claims = field(default_factory=Claims)
-    policies: PolicyIndex = field(default_factory=PolicyIndex)
-    _pods: dict[PodID, LocalPod] = field(default_factory=dict)
+    pods: dict[PodID, LocalPod] = field(default_factory=dict)
     _records: dict[str, dict[str, Any]] = field(default_factory=dict)
     _ids_of_name: dict[str, set[int]] = field(default_factory=dict)
     _names_at: dict[str, set[str]] = field(default_factory=dict)
 
     # ---- reading
-
-    @property
-    def pods(self) -> Mapping[PodID, LocalPod]:
-        """The sandboxes of this node; `put_pod` and `remove_pod` change them."""
-        return self._pods
 
     def record(self, kind: str, record_id: str) -> Any | None:
         """The reflected record of `kind`, or None."""
@@ -177,10 +153,6 @@ class View:
         }
         return tuple(sorted(found))
 
-    def own_zone(self) -> str:
-        """The zone that this node is in, "" for none."""
-        return _zone_of(self.record("node", self.own.name))
-
     def published_id(self, name: str) -> int:
         """The node ID that `name` published, the lowest of several, 0 when it has none."""
         return min(self._ids_of_name.get(name, ()), default=0)
@@ -198,36 +170,22 @@ class View:
     def copy(self) -> View:
         """An independent view with the same contents; records themselves are frozen and shared."""
         twin = copy.copy(self)
-        twin._pods = dict(self._pods)
-        twin.claims = self.claims.copy()
+        twin.pods = dict(self.pods)
         twin._records = {kind: dict(records) for kind, records in self._records.items()}
-        twin.policies = PolicyIndex.of(twin._records, map(str, twin._pods))
         twin._ids_of_name = {name: set(ids) for name, ids in self._ids_of_name.items()}
         twin._names_at = {address: set(names) for address, names in self._names_at.items()}
         return twin
 
     # ---- changing (the controller only)
 
-    def put_pod(self, pod: LocalPod) -> list[Change]:
-        """Takes a sandbox, in place of what the pod had; returns what that changed."""
-        self._pods[pod.id] = pod
-        return [LocalPodChange(pod.id), *_moved(self.policies.set_local(str(pod.id), there=True))]
-
-    def remove_pod(self, pod: PodID) -> list[Change]:
-        """Forgets the sandbox of a pod, if it has one; returns what that changed."""
-        self._pods.pop(pod, None)
-        return [LocalPodChange(pod), *_moved(self.policies.set_local(str(pod), there=False))]
-
     def replace_records(self, records: dict[str, dict[str, Any]]) -> None:
         """Takes a whole new state of the cluster, by kind and ID."""
         self._records = records
-        self.claims = Claims(records.get("service", {}))
         self._ids_of_name, self._names_at = {}, {}
         for published in records.get("vppnode", {}).values():
             self._index_name(published.name, published.id, there=True)
         for name in records.get("node", {}):
             self._index_addresses(name, self.management_addresses(name), there=True)
-        self.policies = PolicyIndex.of(records, map(str, self._pods))
 
     def put_record(self, kind: str, record_id: str, record: Any | None) -> list[Change]:
         """Takes one record, or with None its deletion; returns what that changed."""
@@ -243,11 +201,7 @@ class View:
             kept[record_id] = record
         management = {*before.values(), *(self.management_addresses(name) for name in names)}
         touched = tuple(sorted({address for addresses in management for address in addresses}))
-        changes: list[Change] = [RecordChange(kind, record_id), *_moved(self.policies.put(kind, record_id, record))]
-        if kind == "service" and (rivals := self.claims.put(record_id, record, self.own.node_port_addresses)):
-            changes.append(FrontendsChange(rivals))
-        if kind == "node" and record_id == self.own.name and _zone_of(previous) != _zone_of(record):
-            changes.append(OwnZoneChange())
+        changes: list[Change] = [RecordChange(kind, record_id)]
         if kind == "vppnode":
             if previous is not None:
                 self._index_name(previous.name, int(record_id), there=False)
@@ -285,10 +239,6 @@ class View:
             _index(self._names_at, address, name, there=there)
 
 
-def _moved(moved: Moved) -> list[Change]:
-    return [PolicyChange(moved)] if moved else []
-
-
 def _index(index: dict[Any, set[Any]], key: Any, member: Any, *, there: bool) -> None:
     if there:
         index.setdefault(key, set()).add(member)
@@ -296,10 +246,6 @@ def _index(index: dict[Any, set[Any]], key: Any, member: Any, *, there: bool) ->
         index[key].discard(member)
         if not index[key]:
             del index[key]
-
-
-def _zone_of(node: Node | None) -> str:
-    return "" if node is None else node.labels.get(_ZONE, "")
 
 
 def _is_address(text: str) -> bool:

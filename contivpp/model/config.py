@@ -255,7 +255,7 @@ _DECIDED_BY_CONTIV_CIDR = (
     "ipamConfig.vxlanCIDR",
 )
 _OF_VPP = "it tunes VPP"
-_LATER = "this build has no services on VPP yet"
+_LATER = "this build has no services yet"
 _WITHOUT_EFFECT: dict[str, dict[str, str]] = {
     "vpp": {
         "tapInterfaceVersion": "VPP has version 2 only",
@@ -280,7 +280,8 @@ _WITHOUT_EFFECT: dict[str, dict[str, str]] = {
         "enableGSO": "the kernel segments by itself",
         "mainVRFID": "the kernel's main table is the node's",
         "podVRFID": "the kernel's main table is the node's",
-        "routeServiceCIDRToVPP": "the host translates cluster IPs itself",
+        "routeServiceCIDRToVPP": _LATER,
+        "natExternalTraffic": _LATER,
         "scanIPNeighbors": "the kernel watches its neighbours",
         "ipNeighborScanInterval": "the kernel watches its neighbours",
         "ipNeighborStaleThreshold": "the kernel watches its neighbours",
@@ -288,6 +289,7 @@ _WITHOUT_EFFECT: dict[str, dict[str, str]] = {
         "stnVersion": "no NIC is stolen",
         "enablePacketTrace": _OF_VPP,
         "ipamConfig.srv6": "nothing uses SRv6",
+        "nodeConfig.natExternalTraffic": _LATER,
         "nodeConfig.gateway": "the host has its own default route",
         "nodeConfig.mainVPPInterface.useDHCP": "the host's own DHCP client asks",
         "ipamConfig.nodeInterconnectDHCP": "the host's own DHCP client asks",

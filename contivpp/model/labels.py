@@ -24,10 +24,10 @@ class Operator(StrEnum):
 
 
 class LabelExpression(Record, frozen=True):
-    """One matchExpressions entry; an `operator` that is none of `Operator` is for the reader to refuse."""
+    """One matchExpressions entry."""
 
     key: str = ""
-    operator: str = Operator.IN
+    operator: Operator = Operator.IN
     value: tuple[str, ...] = ()
 
 

@@ -36,12 +36,11 @@ class PortNameOrNumber(Record, frozen=True):
 class Port(Record, frozen=True):
     """What a rule allows; without `port` every port of the protocol.
 
-    `end_port` (a range from `port`) and `sctp` are not in the original. A `protocol` that is none of `Protocol` is for
-    the reader to refuse.
+    `end_port` (a range from `port`) and `sctp` are not in the original.
     """
 
     port: PortNameOrNumber | None = None
-    protocol: str = Protocol.TCP
+    protocol: Protocol = Protocol.TCP
     end_port: int = 0
     sctp: bool = False
 

@@ -59,8 +59,6 @@ class NamespacesWorld(World):
         self.networks: tuple[Networks, ...] = FAMILIES[family]
         self.families = tuple(one.version for one in self.networks)
         self.dataplane = dataplane
-        if dataplane == "vpp":
-            self.lacks = {"sctp-ports": "VPP's access lists see no ports of SCTP: docs/vpp-policies.md"}
         self.roles = frozenset[Role](("agent", "store", "forwarder") if dataplane == "vpp" else ("agent", "store"))
         self._mtu = mtu
         self._transport = transport
@@ -167,34 +165,21 @@ class NamespacesWorld(World):
     # ---- pods and objects
 
     def make_pod(
-        self,
-        name: str,
-        node: str,
-        *,
-        namespace: str = "default",
-        labels: Mapping[str, str] | None = None,
-        ports: Sequence[Object] = (),
+        self, name: str, node: str, *, namespace: str = "default", labels: Mapping[str, str] | None = None
     ) -> Endpoint:
         """Does what kubelet and KSR do: a record, a sandbox, the plugin, and the record with the addresses."""
         machine = self._machines[node]
         sandbox = self._cluster.pod(name, namespace)
-        about = {"labels": labels or {}, "ports": ports, "host_addresses": machine.node.addresses}
+        about = {"labels": labels or {}, "host_addresses": machine.node.addresses}
         self._records.apply(pod_object(name, namespace, node, **about))
         station = self._station(name, sandbox.netns)
         machine.node.add(sandbox)
-        endpoint = Endpoint(name, "pod", node, sandbox.addresses, station, namespace, labels or {}, tuple(ports))
+        endpoint = Endpoint(name, "pod", node, sandbox.addresses, station, namespace, labels or {})
         self._records.apply(pod_object(name, namespace, node, addresses=sandbox.addresses, **about))
         self._sandboxes[endpoint] = sandbox
         self.pods.append(endpoint)
         station.wait_until_ready()
         return endpoint
-
-    def label_pod(self, pod: Endpoint, labels: Mapping[str, str]) -> None:
-        """Writes the pod's record with other labels."""
-        pod.labels = dict(labels)
-        addresses = self._machines[pod.node].node.addresses
-        about = {"labels": labels, "ports": pod.ports, "host_addresses": addresses}
-        self._records.apply(pod_object(pod.name, pod.namespace, pod.node, addresses=pod.addresses, **about))
 
     def delete_pod(self, pod: Endpoint, *, abruptly: bool = False) -> None:
         """Ends the process, disconnects the sandbox, and deletes the record."""
@@ -327,14 +312,6 @@ class NamespacesWorld(World):
         assert self._switch is not None
         with watching(self._switch, cookie=cookie, who_has=list(who_has), skip=list(_BRIDGES)) as found:
             yield found
-
-    def announce(self, address: str) -> None:
-        """A route of the router's."""
-        network = next(one for one in self.networks if one.version == ipaddress.ip_address(address).version)
-        first = self._numbers[self.nodes[0]]
-        way = bare(network.nic(first)) if self.dataplane == "vpp" else bare(network.machine(first))
-        version = ("-6",) if network.version == 6 else ("-4",)
-        ip(*version, "route", "replace", address, "via", way, netns=f"{self._cluster.prefix}-router")
 
     def unused_addresses(self, version: int) -> Mapping[str, str]:
         """Of this node's part, of another one's, of none, and of nobody's host link."""

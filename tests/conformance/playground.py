@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,6 @@ class PlaygroundWorld(World):
         "wire": "this machine's own frames are on the bridge as well",
         "reuse": "a node has some 250 addresses, and an address is used again when all others were",
         "large-frames": "the machines' links are what they are",
-        "announce": "the machines are behind a bridge of this one, which routes nothing to them",
     }
 
     def __init__(self, repository: Path, dataplane: str) -> None:
@@ -161,16 +160,10 @@ class PlaygroundWorld(World):
     # ---- pods and objects
 
     def make_pod(
-        self,
-        name: str,
-        node: str,
-        *,
-        namespace: str = "default",
-        labels: Mapping[str, str] | None = None,
-        ports: Sequence[Object] = (),
+        self, name: str, node: str, *, namespace: str = "default", labels: Mapping[str, str] | None = None
     ) -> Endpoint:
         """Creates the pod and waits until it is Ready."""
-        container = {"name": "sleeper", "image": "sleeper", "command": ["sleep", "infinity"], "ports": list(ports)}
+        container = {"name": "sleeper", "image": "sleeper", "command": ["sleep", "infinity"]}
         spec = {
             "containers": [container],
             "nodeSelector": {"kubernetes.io/hostname": node},
@@ -182,17 +175,10 @@ class PlaygroundWorld(World):
         status = json.loads(self._cluster.kubectl("-n", namespace, "get", "pod", name, "-o", "json"))["status"]
         addresses = tuple(one["ip"] for one in status.get("podIPs") or [{"ip": status["podIP"]}])
         station = self._remote(name, node, f"{_PODS_FOLDER}/{namespace}_{name}.netns")
-        pod = Endpoint(name, "pod", node, addresses, station, namespace, labels or {}, tuple(ports))
+        pod = Endpoint(name, "pod", node, addresses, station, namespace, labels or {})
         self.pods.append(pod)
         station.wait_until_ready()
         return pod
-
-    def label_pod(self, pod: Endpoint, labels: Mapping[str, str]) -> None:
-        """Sets the labels, and takes those away that are not among them."""
-        gone = [f"{key}-" for key in pod.labels if key not in labels]
-        wanted = [f"{key}={value}" for key, value in labels.items()]
-        self._cluster.kubectl("-n", pod.namespace, "label", "--overwrite", "pod", pod.name, *wanted, *gone)
-        pod.labels = dict(labels)
 
     def delete_pod(self, pod: Endpoint, *, abruptly: bool = False) -> None:
         """Deletes the pod and waits until it is gone; the kubelet ends processes first, always."""

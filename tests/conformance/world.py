@@ -41,7 +41,6 @@ class Endpoint:
     station: Station
     namespace: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
-    ports: tuple[Object, ...] = ()
 
     def __str__(self) -> str:
         """The form in which a table names it."""
@@ -97,10 +96,7 @@ class World(abc.ABC):
     nodes: tuple[str, ...]
     roles: frozenset[Role]
     lacks: Mapping[str, str]
-    """What this world cannot do, with the reason.
-
-    One of new-address, witness, wire, reuse, large-frames, announce, sctp-ports.
-    """
+    """What this world cannot do, with the reason: new-address, witness, wire, reuse, large-frames."""
 
     def __init__(self) -> None:
         self.pods: list[Endpoint] = []
@@ -124,19 +120,9 @@ class World(abc.ABC):
 
     @abc.abstractmethod
     def make_pod(
-        self,
-        name: str,
-        node: str,
-        *,
-        namespace: str = "default",
-        labels: Mapping[str, str] | None = None,
-        ports: Sequence[Object] = (),
+        self, name: str, node: str, *, namespace: str = "default", labels: Mapping[str, str] | None = None
     ) -> Endpoint:
-        """Runs a pod on a node, and waits until it is connected; `ports` are those that its container declares."""
-
-    @abc.abstractmethod
-    def label_pod(self, pod: Endpoint, labels: Mapping[str, str]) -> None:
-        """Gives a pod other labels."""
+        """Runs a pod on a node, and waits until it is connected."""
 
     @abc.abstractmethod
     def delete_pod(self, pod: Endpoint, *, abruptly: bool = False) -> None:
@@ -205,10 +191,6 @@ class World(abc.ABC):
     ) -> contextlib.AbstractContextManager[dict[str, Any]]:
         """Counts the frames between nodes that carry a cookie, or that ask for a MAC, tunnelled or not."""
         raise LacksError(self, "wire", cookie or who_has)
-
-    def announce(self, address: str) -> None:
-        """Has the outside's router send an address that nobody has to the first node, for as long as the world is."""
-        raise LacksError(self, "announce", address)
 
     def unused_addresses(self, version: int) -> Mapping[str, str]:
         """Addresses of pods that do not exist, by what they are."""

@@ -20,15 +20,11 @@ PATHS = {
     "endpoints": "/api/v1/endpoints",
     "networkpolicies": "/apis/networking.k8s.io/v1/networkpolicies",
     "endpointslices": "/apis/discovery.k8s.io/v1/endpointslices",
-    "adminnetworkpolicies": "/apis/policy.networking.k8s.io/v1alpha1/adminnetworkpolicies",
 }
 
 
 class KubernetesApi:
-    """Objects by resource and name; every change has a version, and watches see those after theirs.
-
-    What is `absent` is a resource that the server does not have, for now.
-    """
+    """Objects by resource and name; every change has a version, and watches see those after theirs."""
 
     def __init__(self, *, slices: bool = True) -> None:
         [self.port] = free_ports(1)
@@ -37,7 +33,7 @@ class KubernetesApi:
         self.version = 1
         self.oldest = 0
         self.lists = 0
-        self.absent = {"adminnetworkpolicies"} | (set() if slices else {"endpointslices"})
+        self._slices = slices
         self._changed = asyncio.Condition()
         self._runner: web.AppRunner | None = None
 
@@ -59,7 +55,8 @@ class KubernetesApi:
         """Serves."""
         application = web.Application()
         for name, path in PATHS.items():
-            application.router.add_get(path, self._handler(name))
+            if self._slices or name != "endpointslices":
+                application.router.add_get(path, self._handler(name))
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
@@ -97,8 +94,6 @@ class KubernetesApi:
 
     def _handler(self, resource: str) -> Any:
         async def handle(request: web.Request) -> web.StreamResponse:
-            if resource in self.absent:
-                raise web.HTTPNotFound
             if request.query.get("watch") != "true":
                 return self._list(resource, request)
             return await self._watch(resource, request)

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from contivpp.agent.changes import Change
+from contivpp.agent.changes import Change, LocalPodChange
 from contivpp.agent.connectivity.pods import LocalPodUnit
 from contivpp.agent.events import answer, fail
 from contivpp.agent.pods.api import Attachment, NotReadyError, PodAddress, PodError, Sandbox
-from contivpp.agent.policies.feature import PodPoliciesUnit, PoliciesFeature
 from contivpp.agent.view import LocalPod, View
 from contivpp.model.addressplan import EVERYTHING
 from contivpp.model.ipam import AddressesExhausted, PodAddresses
@@ -96,7 +95,7 @@ class PodRegistry:
                 continue
             pod = PodID(name=kept.name, namespace=kept.namespace)
             sandbox = Sandbox(pod, kept.container_id, kept.netns, kept.interface)
-            view.put_pod(LocalPod(sandbox, (kept.address, *kept.others)))
+            view.pods[pod] = LocalPod(sandbox, (kept.address, *kept.others))
 
     def rebuild(self, view: View) -> None:
         """Learns every address in use from the cluster's records and the local sandboxes."""
@@ -126,12 +125,11 @@ class PodRegistry:
 
     def disconnect(self, view: View, leaving: Sequence[LocalPod]) -> list[Change]:
         """Forgets sandboxes; returns what that changed."""
-        changes: list[Change] = []
         for pod in leaving:
-            changes += view.remove_pod(pod.id)
+            del view.pods[pod.id]
             self._kept.delete(str(pod.id))
             self._release_unneeded(view, pod.id)
-        return changes
+        return [LocalPodChange(pod.id) for pod in leaving]
 
     async def connect(
         self, controller: Controller, sandbox: Sandbox, done: asyncio.Future[Attachment]
@@ -151,16 +149,17 @@ class PodRegistry:
             fail(done, PodError(f"pod {sandbox.pod}: {error}"))
             return 0, {str(sandbox.pod): str(error)}
         pod = LocalPod(sandbox, tuple(map(str, addresses)))
-        changes = view.put_pod(pod)
-        changed, errors = await controller.transact(changes, f"add pod {sandbox.pod}", revert=True)
+        view.pods[sandbox.pod] = pod
+        change = LocalPodChange(sandbox.pod)
+        changed, errors = await controller.transact([change], f"add pod {sandbox.pod}", revert=True)
         problem = "; ".join(f"{key}: {error}" for key, error in errors.items()) or self._pending(controller, pod)
         if problem:
             if previous is None:
-                back = view.remove_pod(sandbox.pod)
+                del view.pods[sandbox.pod]
                 self._release_unneeded(view, sandbox.pod)
             else:
-                back = view.put_pod(previous)
-            await controller.take_back(back, f"revert pod {sandbox.pod}")
+                view.pods[sandbox.pod] = previous
+            await controller.take_back([change], f"revert pod {sandbox.pod}")
             fail(done, PodError(f"pod {sandbox.pod} could not be connected: {problem}"))
             return changed, errors or {str(sandbox.pod): problem}
         self._keep(pod)
@@ -188,10 +187,8 @@ class PodRegistry:
         )
 
     def keys_of(self, controller: Controller, pod: LocalPod) -> Iterable[str]:
-        """The keys of the values that connect `pod`, and of those that say who may reach it."""
-        desired = controller.desired
-        yield from desired.keys_of("local-pods", LocalPodUnit(pod.id))
-        yield from desired.keys_of(PoliciesFeature.name, PodPoliciesUnit(pod.id))
+        """The keys of the values that connect `pod`."""
+        return controller.desired.keys_of("local-pods", LocalPodUnit(pod.id))
 
     def _pending(self, controller: Controller, pod: LocalPod) -> str:
         waiting = [

@@ -18,11 +18,6 @@ def acl_key(name: str) -> str:
     return Acl.prefix + name
 
 
-def acl_list_key(interface: str) -> str:
-    """The key of the lists of an interface."""
-    return AclList.prefix + interface
-
-
 @dataclass(frozen=True, slots=True)
 class AclRule:
     """What happens to the packets that match; the first rule that does decides.
@@ -78,4 +73,4 @@ class AclList:
     @property
     def key(self) -> str:
         """By interface."""
-        return acl_list_key(self.interface)
+        return self.prefix + self.interface

@@ -1,1 +1,0 @@
-"""Network policies of this node's pods, and how each data plane enforces them."""

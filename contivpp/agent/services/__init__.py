@@ -1,1 +1,0 @@
-"""Kubernetes services: what they mean, and how each data plane says it."""
