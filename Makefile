@@ -11,7 +11,7 @@ VENV      := .venv
 BIN       := $(CURDIR)/$(VENV)/bin
 STAMP     := $(VENV)/.installed
 INVENTORY ?= inventory/playground
-# What forwards packets in `make cluster`: linux, or vpp, which is installed where VPP_PREFIX says.
+# What forwards packets in `make cluster` and `make conformance`: linux, or vpp, installed where VPP_PREFIX says.
 DATAPLANE ?= linux
 VPP_PREFIX ?=
 PYTEST_ARGS ?=
@@ -64,16 +64,16 @@ test: $(STAMP) ## everything: unit, integration, and the end-to-end test on thre
 test-faults: $(STAMP) ## the long fault tests on the three nodes: 50 kills in 100 pod additions, a minute without etcd
 	pytest -m slow_e2e $(PYTEST_ARGS)
 
-.PHONY: conformance
-conformance: $(STAMP) ## connectivity of a data plane, whole; DATAPLANE=linux|vpp FAMILY=ipv4|ipv6|dual WORLD=namespaces|playground
-	pytest tests/conformance -m "not unit" \
-	    --world=$(WORLD) --dataplane=$(DATAPLANE) --family=$(FAMILY) --transport=$(TRANSPORT) $(PYTEST_ARGS)
-
 .PHONY: test-vpp
 test-vpp: DATAPLANE = vpp
 test-vpp: dataplane $(STAMP) ## what needs a real VPP: alone, and on three nodes of its own; VPP_PREFIX says where it is
 	pytest -m 'vpp and not e2e' $(PYTEST_ARGS)
 	pytest -m 'vpp and e2e' $(PYTEST_ARGS)
+
+.PHONY: conformance
+conformance: $(STAMP) ## connectivity of a data plane, whole; DATAPLANE=linux|vpp FAMILY=ipv4|ipv6|dual WORLD=namespaces|playground
+	pytest tests/conformance -m "not unit" \
+	    --world=$(WORLD) --dataplane=$(DATAPLANE) --family=$(FAMILY) --transport=$(TRANSPORT) $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: $(STAMP) ## benchmarks, one JSON object per line; ONLY=cni_add runs one of them

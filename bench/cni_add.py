@@ -1,7 +1,8 @@
 """How long a pod waits for its network: the whole plugin process, from exec to exit, against Debian's bridge plugin.
 
 Real agent, real etcd, real namespaces. 100 pods in sequence, then 100 with 10 at a time; the same in the same run
-for `bridge` with `host-local`. Milliseconds; the ratio is what counts on a noisy machine.
+for `bridge` with `host-local`, and for a node on a real VPP where VPP_PREFIX names one. Milliseconds; the ratio is what
+counts on a noisy machine.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench._common import percentile, report
-from tests.integration.cluster import PLUGIN, TestCluster, TestPod, cluster_of, ip
-from tests.integration.conftest import Etcd
+from bench._planes import cluster_on, planes
+from tests.integration.cluster import PLUGIN, TestCluster, TestPod
 
 PODS = 100
 AT_ONCE = 10
@@ -65,44 +66,39 @@ def measure(name: str, cluster: TestCluster, program: Path, config: dict[str, ob
     return figures
 
 
+def ours(plane: str) -> dict[str, float]:
+    """The figures of one of our data planes."""
+    with cluster_on(plane, 1) as cluster:
+        [node] = asyncio.run(cluster.up(1))
+        config = {"cniVersion": "1.0.0", "name": "k8s", "type": "contiv-cni", "grpcServer": str(node.socket)}
+        return measure("contiv" if plane == "linux" else f"contiv.{plane}", cluster, PLUGIN, config, "")
+
+
+def theirs() -> dict[str, float]:
+    """The figures of the reference."""
+    with cluster_on("linux", 1) as cluster, tempfile.TemporaryDirectory() as folder:
+        config = {
+            "cniVersion": "1.0.0",
+            "name": f"bench{os.getpid()}",
+            "type": "bridge",
+            "bridge": "bench0",
+            "isGateway": True,
+            "ipam": {
+                "type": "host-local",
+                "dataDir": str(Path(folder) / "ipam"),
+                "ranges": [[{"subnet": "10.99.0.0/22"}]],
+            },
+        }
+        return measure("bridge", cluster, REFERENCE / "bridge", config, f"/run/netns/{cluster.node(1).netns}")
+
+
 def main() -> None:
     """Prints the figures."""
-    with tempfile.TemporaryDirectory() as folder:
-        etcd = Etcd(Path(folder) / "etcd")
-        try:
-            etcd.start()
-            with cluster_of(etcd, Path(folder)) as cluster:
-                [node] = asyncio.run(cluster.up(1))
-                ours = measure(
-                    "contiv",
-                    cluster,
-                    PLUGIN,
-                    {"cniVersion": "1.0.0", "name": "k8s", "type": "contiv-cni", "grpcServer": str(node.socket)},
-                    "",
-                )
-                theirs = measure(
-                    "bridge",
-                    cluster,
-                    REFERENCE / "bridge",
-                    {
-                        "cniVersion": "1.0.0",
-                        "name": f"bench{os.getpid()}",
-                        "type": "bridge",
-                        "bridge": "bench0",
-                        "isGateway": True,
-                        "ipam": {
-                            "type": "host-local",
-                            "dataDir": str(Path(folder) / "ipam"),
-                            "ranges": [[{"subnet": "10.99.0.0/22"}]],
-                        },
-                    },
-                    f"/run/netns/{node.netns}",
-                )
-                ip("link", "del", "bench0", netns=node.netns)
-                for figure, value in ours.items():
-                    report(f"cni_add.ratio.{figure}", value / theirs[figure], "contiv/bridge", PODS)
-        finally:
-            etcd.kill()
+    reference = theirs()
+    for plane in planes():
+        name = "ratio" if plane == "linux" else f"ratio.{plane}"
+        for figure, value in ours(plane).items():
+            report(f"cni_add.{name}.{figure}", value / reference[figure], "contiv/bridge", PODS)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,12 @@ again to in sync. `*.commit` is the part that the scheduler took. Needs VPP_PREF
 from __future__ import annotations
 
 import asyncio
+import datetime
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -61,11 +63,16 @@ def wait(node: TestNode, *, since: float) -> float:
     return time.perf_counter() - since
 
 
+def resyncs_of(node: TestNode) -> list[Any]:
+    """The records of the full resyncs of an agent."""
+    return [one for one in node.get("scheduler/txn-history") if one.get("ResyncType") == "FullResync"]
+
+
 def last_resync(node: TestNode) -> tuple[float, int]:
     """How long the scheduler took for the last resync, in seconds, and how many operations it carried out."""
-    resyncs = [one for one in node.get("scheduler/txn-history") if one["ResyncType"] == "FullResync"]
-    last = resyncs[-1]
-    return last["Duration"], len(last.get("Executed", ()))
+    last = resyncs_of(node)[-1]
+    start, stop = (datetime.datetime.fromisoformat(last[name]) for name in ("Start", "Stop"))
+    return (stop - start).total_seconds(), len(last.get("Executed", ()))
 
 
 def restarted(node: TestNode) -> float:
@@ -92,10 +99,11 @@ def measure(cluster: TestCluster, node: NodeWithVpp) -> None:
         duration, operations = last_resync(agent)
         figures.setdefault("restart.commit", []).append(duration)
         figures.setdefault("restart.operations", []).append(operations)
+        before = len(resyncs_of(agent))
         node.vpp.end()
         node.vpp.start()
         since = time.perf_counter()
-        while len([one for one in agent.get("scheduler/txn-history") if one["ResyncType"] == "FullResync"]) < 2:
+        while len(resyncs_of(agent)) <= before:
             time.sleep(0.02)
         figures.setdefault("recovery", []).append(wait(agent, since=since))
         figures.setdefault("recovery.commit", []).append(last_resync(agent)[0])

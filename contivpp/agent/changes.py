@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from contivpp.model.keys import PodID
+from contivpp.policies.index import Moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,13 @@ class RecordChange:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyChange:
+    """Tables of local pods are other ones now, or sets that they use are, or members of those."""
+
+    moved: Moved
+
+
+@dataclass(frozen=True, slots=True)
 class FrontendsChange:
     """Addresses and ports of services changed hands.
 
@@ -85,6 +93,7 @@ Change = (
     | LocalPodChange
     | RecordChange
     | FrontendsChange
+    | PolicyChange
     | WorldChange
     | ExternalChange
 )

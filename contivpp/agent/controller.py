@@ -118,6 +118,7 @@ class Controller:
         self._cluster_read = False
         self._host: tuple[tuple[str, str, int], ...] = ()
         self._leases: tuple[Lease, ...] | None = None
+        self._last_resync = 0.0
         self._seq = 0
         self._record = EventRecord(seq_num=0, processing_start=0.0)
         metrics.IN_SYNC.set(0)
@@ -221,10 +222,8 @@ class Controller:
                 return await self._external_changed(event)
             case HealingWanted() | ResyncWanted():
                 return await self._resync_everything(event)
-            case DataPlaneAppeared() if not self.ready.is_set():
-                return await self._best_effort(self._refresh_own())
             case DataPlaneAppeared():
-                return await self._resync_everything(event)
+                return await self._data_plane_appeared(event)
             case DownstreamResyncWanted():
                 return await self._resync_downstream(event)
             case VerificationWanted():
@@ -307,6 +306,14 @@ class Controller:
             log.info("waiting for Kubernetes to know node %s", view.own.name)
         return [OwnNodeChange()] if moved else []
 
+    async def _data_plane_appeared(self, event: DataPlaneAppeared) -> Outcome:
+        if event.leases is not None:
+            self._leases = event.leases
+        changes = self._refresh_own()
+        if self.ready.is_set() and self._last_resync < event.at:
+            return await self._resync_everything(event)
+        return await self._best_effort(changes)
+
     async def _external_changed(self, event: ExternalConfigChanged) -> Outcome:
         result = await self._best_effort(self.desired.external.take(event))
         if event.done is not None:
@@ -376,6 +383,7 @@ class Controller:
 
     async def _first_resync(self) -> Outcome:
         self._record.method = int(Method.FULL_RESYNC)
+        self._last_resync = time.monotonic()
         self.desired.resync(self.view)
         values = self.desired.values()
         result = await self.scheduler.resync(values, description="start-up")
@@ -391,6 +399,7 @@ class Controller:
 
     async def _resync_everything(self, event: HealingWanted | ResyncWanted | DataPlaneAppeared) -> Outcome:
         log.info("%s", event.describe())
+        self._last_resync = time.monotonic()
         difference = self.desired.resync(self.view)
         result = await self.scheduler.resync(self.desired.values(), description=event.describe())
         self._note(difference, result)

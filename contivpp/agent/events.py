@@ -7,6 +7,7 @@ carry a future, `done`, that the controller resolves. Names and methods: spec/ag
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -131,11 +132,18 @@ class LeasesRead(BaseEvent):
 
 @dataclass(frozen=True, slots=True)
 class DataPlaneAppeared(BaseEvent):
-    """The data plane can be used, and nothing is known of what is in it; may be why the first resync can run now."""
+    """The data plane can be used, and nothing is known of what is in it; may be why the first resync can run now.
+
+    Attributes:
+        at: the moment since when it can be used, by `time.monotonic`: what was read since then is known.
+        leases: what DHCP has given its NICs; None when that could not be read.
+    """
 
     name = "Data Plane Appearance"
     method = Method.UPSTREAM_RESYNC
     who: str
+    at: float = math.inf
+    leases: tuple[Lease, ...] | None = None
 
     def describe(self) -> str:
         """Which one."""

@@ -31,9 +31,12 @@ from contivpp.agent.interface_metrics import INTERFACES
 from contivpp.agent.node_config import NodeConfigSource
 from contivpp.agent.pods.network import ControlledPodNetwork
 from contivpp.agent.pods.registry import PodRegistry
+from contivpp.agent.policies.feature import PoliciesFeature
+from contivpp.agent.policies.renderer import PolicyRenderer
+from contivpp.agent.policies.rest import PolicyApi
 from contivpp.agent.recorder import Recorder
 from contivpp.agent.refusals import Refusals
-from contivpp.agent.rendering import renderer_of, services_of
+from contivpp.agent.rendering import policies_of, renderer_of, services_of
 from contivpp.agent.rest import NodeApi
 from contivpp.agent.rest_controller import ControllerApi
 from contivpp.agent.rest_scheduler import SchedulerApi
@@ -60,11 +63,19 @@ log = logging.getLogger(__name__)
 
 
 def features_of(
-    renderer: ConnectivityRenderer, services: ServicesRenderer | None = None, refusals: Refusals | None = None
+    renderer: ConnectivityRenderer,
+    services: ServicesRenderer | None = None,
+    refusals: Refusals | None = None,
+    *,
+    policies: PolicyRenderer | None = None,
 ) -> Sequence[Feature]:
     """Everything that this agent can do."""
-    connectivity = (OwnNodeFeature(renderer), RemoteNodesFeature(renderer), LocalPodsFeature(renderer))
-    return connectivity if services is None else (*connectivity, ServicesFeature(services, refusals))
+    features: list[Feature] = [OwnNodeFeature(renderer), RemoteNodesFeature(renderer), LocalPodsFeature(renderer)]
+    if services is not None:
+        features.append(ServicesFeature(services, refusals))
+    if policies is not None:
+        features.append(PoliciesFeature(policies, refusals))
+    return features
 
 
 async def run(settings: Settings) -> int:
@@ -105,7 +116,8 @@ async def _run(
     view = View(settings.config, settings.config.plan, OwnNode(settings.node_name))
     registry.load(view)
     refusals = Refusals()
-    recorder = Recorder(features_of(renderer, services_of(settings.config), refusals))
+    features = features_of(renderer, services_of(settings.config), refusals, policies=policies_of(settings.config))
+    recorder = Recorder(features)
     desired = scheduler.wants = Desired(recorder.features, external)
     controller = Controller(
         view=view,
@@ -164,6 +176,7 @@ async def _run(
         *VppApi(controller, vpp).routes(),
         *ControllerApi(controller, read_again=follower.read_again).routes(),
         *ExternalApi(reporter).routes(),
+        *PolicyApi(controller, refusals).routes(),
         *ServicesApi(controller, refusals).routes(),
     ]
     roots = {

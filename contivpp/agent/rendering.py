@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
 from contivpp.agent.connectivity.linux import LinuxConnectivity
 from contivpp.agent.connectivity.renderer import ConnectivityRenderer
 from contivpp.agent.connectivity.vpp import VppConnectivity
+from contivpp.agent.connectivity.vpp_attachment import VethAttachment
 from contivpp.agent.connectivity.vpp_nics import NicTuning
 from contivpp.agent.connectivity.vpp_taps import taps_of
+from contivpp.agent.policies.linux import LinuxPolicies
+from contivpp.agent.policies.renderer import PolicyRenderer
+from contivpp.agent.policies.vpp import VppPolicies
 from contivpp.agent.services.linux import LinuxServices
 from contivpp.agent.services.renderer import ServicesRenderer
 from contivpp.agent.services.vpp import VppServices
 from contivpp.agent.view import OwnNode
+from contivpp.dataplane.vpp.values.acl import acl_list_key
 from contivpp.dataplane.vpp.values.arp import NeighbourLimits
 from contivpp.dataplane.vpp.values.nic import DEFAULT_VMXNET3_RING
 from contivpp.model.config import ContivConfig
+
+log = logging.getLogger(__name__)
 
 
 class Renderer(ConnectivityRenderer, Protocol):
@@ -33,18 +41,25 @@ class Renderer(ConnectivityRenderer, Protocol):
 def renderer_of(config: ContivConfig) -> Renderer:
     """How connectivity is expressed on the data plane that is configured."""
     if config.dataplane == "vpp":
+        taps = taps_of(config)
+        if taps is None:
+            log.warning(
+                "pods are attached to VPP with AF_PACKET: VPP since 25.06 can stop for ever when 16 have packets "
+                "at the same moment; for more than 15 pods load vhost_net, and leave useTAPInterfaces on"
+            )
         return VppConnectivity(
             main=config.main_vrf_id,
             pods=config.pod_vrf_id,
             overlay=config.has_overlay,
             mtu=config.mtu_size,
-            attachment=taps_of(config),
+            attachment=taps,
             nics=NicTuning(
                 rx_mode="" if config.interface_rx_mode == "default" else config.interface_rx_mode,
                 vmxnet3_rx_ring=config.vmxnet3_rx_ring_size or DEFAULT_VMXNET3_RING,
                 vmxnet3_tx_ring=config.vmxnet3_tx_ring_size or DEFAULT_VMXNET3_RING,
             ),
             neighbours=_neighbours(config),
+            guard_of=acl_list_key,
         )
     return LinuxConnectivity(overlay=config.has_overlay, mtu=config.mtu_size)
 
@@ -59,6 +74,13 @@ def services_of(config: ContivConfig) -> ServicesRenderer:
             attachment=taps_of(config),
         )
     return LinuxServices(overlay=config.has_overlay)
+
+
+def policies_of(config: ContivConfig) -> PolicyRenderer:
+    """How policies are enforced on the data plane that is configured."""
+    if config.dataplane == "vpp":
+        return VppPolicies((taps_of(config) or VethAttachment()).interface)
+    return LinuxPolicies()
 
 
 def _neighbours(config: ContivConfig) -> list[NeighbourLimits]:

@@ -9,11 +9,19 @@ from __future__ import annotations
 
 import copy
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from contivpp.agent.changes import Change, FrontendsChange, NodeChange, OwnZoneChange, RecordChange
+from contivpp.agent.changes import (
+    Change,
+    FrontendsChange,
+    LocalPodChange,
+    NodeChange,
+    OwnZoneChange,
+    PolicyChange,
+    RecordChange,
+)
 from contivpp.agent.pods.api import Sandbox
 from contivpp.agent.services.claims import Claims
 from contivpp.model.addressplan import AddressPlan
@@ -21,6 +29,7 @@ from contivpp.model.config import ContivConfig
 from contivpp.model.keys import PodID
 from contivpp.model.node import Node
 from contivpp.model.vppnode import VppNode
+from contivpp.policies.index import Moved, PolicyIndex
 
 _ZONE = "topology.kubernetes.io/zone"
 _MANAGEMENT_TYPES = ("NodeInternalIP", "NodeExternalIP")
@@ -122,14 +131,20 @@ class View:
     config: ContivConfig
     plan: AddressPlan
     own: OwnNode
-    pods: dict[PodID, LocalPod] = field(default_factory=dict)
     claims: Claims = field(default_factory=Claims)
+    policies: PolicyIndex = field(default_factory=PolicyIndex)
+    _pods: dict[PodID, LocalPod] = field(default_factory=dict)
     _records: dict[str, dict[str, Any]] = field(default_factory=dict)
     _ids_of_name: dict[str, set[int]] = field(default_factory=dict)
     _names_at: dict[str, set[str]] = field(default_factory=dict)
     _ids_at: dict[str, set[int]] = field(default_factory=dict)
 
     # ---- reading
+
+    @property
+    def pods(self) -> Mapping[PodID, LocalPod]:
+        """The sandboxes of this node; `put_pod` and `remove_pod` change them."""
+        return self._pods
 
     def record(self, kind: str, record_id: str) -> Any | None:
         """The reflected record of `kind`, or None."""
@@ -204,15 +219,26 @@ class View:
     def copy(self) -> View:
         """An independent view with the same contents; records themselves are frozen and shared."""
         twin = copy.copy(self)
-        twin.pods = dict(self.pods)
+        twin._pods = dict(self._pods)
         twin.claims = self.claims.copy()
         twin._records = {kind: dict(records) for kind, records in self._records.items()}
+        twin.policies = PolicyIndex.of(twin._records, map(str, twin._pods))
         twin._ids_of_name = {name: set(ids) for name, ids in self._ids_of_name.items()}
         twin._names_at = {address: set(names) for address, names in self._names_at.items()}
         twin._ids_at = {address: set(ids) for address, ids in self._ids_at.items()}
         return twin
 
     # ---- changing (the controller only)
+
+    def put_pod(self, pod: LocalPod) -> list[Change]:
+        """Takes a sandbox, in place of what the pod had; returns what that changed."""
+        self._pods[pod.id] = pod
+        return [LocalPodChange(pod.id), *_moved(self.policies.set_local(str(pod.id), there=True))]
+
+    def remove_pod(self, pod: PodID) -> list[Change]:
+        """Forgets the sandbox of a pod, if it has one; returns what that changed."""
+        self._pods.pop(pod, None)
+        return [LocalPodChange(pod), *_moved(self.policies.set_local(str(pod), there=False))]
 
     def replace_records(self, records: dict[str, dict[str, Any]]) -> None:
         """Takes a whole new state of the cluster, by kind and ID."""
@@ -223,6 +249,7 @@ class View:
             self._index_published(published, there=True)
         for name in records.get("node", {}):
             self._index_addresses(name, self.management_addresses(name), there=True)
+        self.policies = PolicyIndex.of(records, map(str, self._pods))
 
     def put_record(self, kind: str, record_id: str, record: Any | None) -> list[Change]:
         """Takes one record, or with None its deletion; returns what that changed."""
@@ -238,7 +265,7 @@ class View:
             kept[record_id] = record
         management = {*before.values(), *(self.management_addresses(name) for name in names)}
         touched = {address for addresses in management for address in addresses}
-        changes: list[Change] = [RecordChange(kind, record_id)]
+        changes: list[Change] = [RecordChange(kind, record_id), *_moved(self.policies.put(kind, record_id, record))]
         if kind == "service":
             rivals, addresses = self.claims.put(record_id, record, self.node_port_addresses)
             if rivals or addresses:
@@ -285,6 +312,10 @@ class View:
     def _index_addresses(self, name: str, addresses: Iterable[str], *, there: bool) -> None:
         for address in addresses:
             _index(self._names_at, address, name, there=there)
+
+
+def _moved(moved: Moved) -> list[Change]:
+    return [PolicyChange(moved)] if moved else []
 
 
 def _index(index: dict[Any, set[Any]], key: Any, member: Any, *, there: bool) -> None:

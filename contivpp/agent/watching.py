@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from contivpp.agent.controller import Controller
@@ -42,14 +43,14 @@ async def host(plane: LinuxDataplane, controller: Controller, *, attaching: bool
 
 
 async def vpp(plane: VppDataplane, controller: Controller) -> None:
-    """Tells the controller of every VPP that appears, and before that which leases it has."""
+    """Tells the controller of every VPP that appears, and which leases it has."""
     while True:
         await plane.ready.wait()
         plane.ready.clear()
+        since = time.monotonic()
         leases = await plane.read_leases()
-        if leases is not None:
-            await controller.push(LeasesRead(_leases(leases)))
-        await controller.push(DataPlaneAppeared("VPP"))
+        given = None if leases is None else _leases(leases)
+        await controller.push(DataPlaneAppeared("VPP", since, given))
 
 
 async def vpp_leases(plane: VppDataplane, controller: Controller) -> None:

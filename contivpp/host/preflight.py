@@ -22,7 +22,7 @@ OURS = "77"
 OUR_LINKS = ("vpp1", "vxlanBVI")
 CONFLIST = "10-contiv-vpp.conflist"
 NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-TOOLS = {"ip": "iproute2", "ping": "iputils-ping", "nsenter": "util-linux"}
+TOOLS = {"ip": "iproute2", "nft": "nftables", "ping": "iputils-ping", "nsenter": "util-linux"}
 
 
 def host(root: str = "/") -> list[str]:

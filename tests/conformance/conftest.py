@@ -84,7 +84,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def pytest_unconfigure(config: pytest.Config) -> None:
     """The closing line, for those who count; only where this suite alone was asked for."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is None or not hasattr(config.option, "dataplane") or config.option.collectonly:
+    places = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
+    if reporter is None or config.option.collectonly or not all(FOLDER in (one, *one.parents) for one in places):
         return
     passed, failed = len(reporter.stats.get("passed", ())), len(reporter.stats.get("failed", ()))
     reporter.write_line(f"{passed} passed, {failed + len(reporter.stats.get('error', ()))} failed")

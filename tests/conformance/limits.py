@@ -17,6 +17,7 @@ LIMITS: Mapping[str, Mapping[str, str]] = {
         "sctp-ipv6": "cnat does not translate SCTP over IPv6",
         "removed-endpoint": "cnat ends the sessions of an endpoint that is listed no more: its established connections "
         "are cut",
+        "sctp-ports": "VPP's access lists see no ports of SCTP: docs/vpp-policies.md",
         "sctp-refusal": "an ICMP error about SCTP is not translated back, and the kernel here has no SCTP of its own",
         "transit-source": "what comes in by a NIC for a pod of another node gets the node's address, so that the "
         "replies come back the same way",

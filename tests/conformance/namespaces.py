@@ -166,21 +166,34 @@ class NamespacesWorld(World):
     # ---- pods and objects
 
     def make_pod(
-        self, name: str, node: str, *, namespace: str = "default", labels: Mapping[str, str] | None = None
+        self,
+        name: str,
+        node: str,
+        *,
+        namespace: str = "default",
+        labels: Mapping[str, str] | None = None,
+        ports: Sequence[Object] = (),
     ) -> Endpoint:
         """Does what kubelet and KSR do: a record, a sandbox, the plugin, and the record with the addresses."""
         machine = self._machines[node]
         sandbox = self._cluster.pod(name, namespace)
-        about = {"labels": labels or {}, "host_addresses": machine.node.addresses}
+        about = {"labels": labels or {}, "ports": ports, "host_addresses": machine.node.addresses}
         self._records.apply(pod_object(name, namespace, node, **about))
         station = self._station(name, sandbox.netns)
         machine.node.add(sandbox)
-        endpoint = Endpoint(name, "pod", node, sandbox.addresses, station, namespace, labels or {})
+        endpoint = Endpoint(name, "pod", node, sandbox.addresses, station, namespace, labels or {}, tuple(ports))
         self._records.apply(pod_object(name, namespace, node, addresses=sandbox.addresses, **about))
         self._sandboxes[endpoint] = sandbox
         self.pods.append(endpoint)
         station.wait_until_ready()
         return endpoint
+
+    def label_pod(self, pod: Endpoint, labels: Mapping[str, str]) -> None:
+        """Writes the pod's record with other labels."""
+        pod.labels = dict(labels)
+        addresses = self._machines[pod.node].node.addresses
+        about = {"labels": labels, "ports": pod.ports, "host_addresses": addresses}
+        self._records.apply(pod_object(pod.name, pod.namespace, pod.node, addresses=pod.addresses, **about))
 
     def delete_pod(self, pod: Endpoint, *, abruptly: bool = False) -> None:
         """Ends the process, disconnects the sandbox, and deletes the record."""

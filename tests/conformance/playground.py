@@ -14,10 +14,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from contivpp.dataplane.linux import offload
 from contivpp.playground.demo.ssh import Ssh, SshError
 from tests.conformance.limits import LIMITS
 from tests.conformance.plan import bare
@@ -136,6 +137,8 @@ class PlaygroundWorld(World):
             ip("link", "set", port, "master", bridge, "up")
             ip("addr", "add", address, "dev", link, netns=self._namespace)
             ip("link", "set", link, "up", netns=self._namespace)
+            # As on a NIC: who gets a frame may count on its checksums.
+            offload.set_checksums(f"/run/netns/{self._namespace}", link, on=False)
             # The last bridge is the data plane's.
             ip("route", "replace", PODS, "via", self._first_node(bridge), "src", OUTSIDE, netns=self._namespace)
         ip("route", "replace", "10.210.0.0/24", "dev", "eth0", "src", OUTSIDE, netns=self._namespace)
@@ -147,7 +150,8 @@ class PlaygroundWorld(World):
     def _first_node(self, bridge: str) -> str:
         if bridge == "contivpg0":
             return NODES[self.nodes[0]]
-        return str(json.loads(self._on(self.nodes[0], "curl -fsS -m 5 http://127.0.0.1:9999/contiv/v1/ipam"))["nodeIP"])
+        said = json.loads(self._on(self.nodes[0], "curl -fsS -m 5 http://127.0.0.1:9999/contiv/v1/ipam"))
+        return bare(said["nodeIP"])
 
     def _remote(self, name: str, node: str, netns: str = "") -> Station:
         enter = f"nsenter --net={netns} -- " if netns else ""
@@ -159,10 +163,16 @@ class PlaygroundWorld(World):
     # ---- pods and objects
 
     def make_pod(
-        self, name: str, node: str, *, namespace: str = "default", labels: Mapping[str, str] | None = None
+        self,
+        name: str,
+        node: str,
+        *,
+        namespace: str = "default",
+        labels: Mapping[str, str] | None = None,
+        ports: Sequence[Object] = (),
     ) -> Endpoint:
         """Creates the pod and waits until it is Ready."""
-        container = {"name": "sleeper", "image": "sleeper", "command": ["sleep", "infinity"]}
+        container = {"name": "sleeper", "image": "sleeper", "command": ["sleep", "infinity"], "ports": list(ports)}
         spec = {
             "containers": [container],
             "nodeSelector": {"kubernetes.io/hostname": node},
@@ -174,10 +184,17 @@ class PlaygroundWorld(World):
         status = json.loads(self._cluster.kubectl("-n", namespace, "get", "pod", name, "-o", "json"))["status"]
         addresses = tuple(one["ip"] for one in status.get("podIPs") or [{"ip": status["podIP"]}])
         station = self._remote(name, node, f"{_PODS_FOLDER}/{namespace}_{name}.netns")
-        pod = Endpoint(name, "pod", node, addresses, station, namespace, labels or {})
+        pod = Endpoint(name, "pod", node, addresses, station, namespace, labels or {}, tuple(ports))
         self.pods.append(pod)
         station.wait_until_ready()
         return pod
+
+    def label_pod(self, pod: Endpoint, labels: Mapping[str, str]) -> None:
+        """Sets the labels, and takes those away that are not among them."""
+        gone = [f"{key}-" for key in pod.labels if key not in labels]
+        wanted = [f"{key}={value}" for key, value in labels.items()]
+        self._cluster.kubectl("-n", pod.namespace, "label", "--overwrite", "pod", pod.name, *wanted, *gone)
+        pod.labels = dict(labels)
 
     def delete_pod(self, pod: Endpoint, *, abruptly: bool = False) -> None:
         """Deletes the pod and waits until it is gone; the kubelet ends processes first, always."""

@@ -212,10 +212,9 @@ class Looks:
 
 def _unlike(expected: str, result: Result) -> str:
     """What was seen in place of a refusal or silence; "" when it was as expected."""
-    words = (
-        ("refused", "EPERM") if result.probe.source.kind == "host" else ("refused",)
-    )  # what a socket is told at once
-    errors = words if expected == REFUSED else ("timeout",)
+    errors = ["refused"] if expected == REFUSED else ["timeout"]
+    if result.probe.source.kind == "host":  # a socket is told at once that its packet may not leave
+        errors.append("EPERM")
     if result.reached or result.error not in errors or (expected == REFUSED and result.latency > AT_ONCE):
         return result.answered_by or f"{result.error} after {result.latency:.2f} s"
     return ""

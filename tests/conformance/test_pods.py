@@ -13,7 +13,7 @@ from tests.conformance.world import PORT, PROTOCOLS, Endpoint, Probe, World
 pytestmark = [pytest.mark.timeout(240)]
 
 EVERY = 0.01
-SILENCE = 1.0
+SILENCE = 2.0
 ROUNDS = 4
 MOST_ADDRESSES = 30
 

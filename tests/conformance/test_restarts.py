@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.timeout(240)]
 FLOWS = ("a1 -> a2", "a1 -> b1", "b1 -> node1", "node2 -> a2", "outside -> c1", "c2 -> outside")
 REFERENCE = "the outside to itself"
 """A flow that meets no network: what it is held up, the machine was busy with other things."""
-HICCUP = 1.0
+HICCUP = 2.0
 """Seconds for which nothing may come; TCP makes up for a lost packet in less."""
 BACK = 25.0
 """Seconds after which packets flow again when the one who carries them died: programming, and TCP's patience."""

@@ -41,6 +41,7 @@ class Endpoint:
     station: Station
     namespace: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[Object, ...] = ()
 
     def __str__(self) -> str:
         """The form in which a table names it."""
@@ -96,8 +97,10 @@ class World(abc.ABC):
     nodes: tuple[str, ...]
     roles: frozenset[Role]
     lacks: Mapping[str, str]
-    """What this world and its data plane cannot do, with the reason: new-address, witness, wire, reuse, large-frames,
-    announce; see also `limits`."""
+    """What this world and its data plane cannot do, with the reason.
+
+    One of new-address, witness, wire, reuse, large-frames, announce; and of those in `limits`.
+    """
 
     def __init__(self) -> None:
         self.pods: list[Endpoint] = []
@@ -121,9 +124,19 @@ class World(abc.ABC):
 
     @abc.abstractmethod
     def make_pod(
-        self, name: str, node: str, *, namespace: str = "default", labels: Mapping[str, str] | None = None
+        self,
+        name: str,
+        node: str,
+        *,
+        namespace: str = "default",
+        labels: Mapping[str, str] | None = None,
+        ports: Sequence[Object] = (),
     ) -> Endpoint:
-        """Runs a pod on a node, and waits until it is connected."""
+        """Runs a pod on a node, and waits until it is connected; `ports` are those that its container declares."""
+
+    @abc.abstractmethod
+    def label_pod(self, pod: Endpoint, labels: Mapping[str, str]) -> None:
+        """Gives a pod other labels."""
 
     @abc.abstractmethod
     def delete_pod(self, pod: Endpoint, *, abruptly: bool = False) -> None:

@@ -12,7 +12,7 @@ tables: spec/agent.md 7, 8.1-8.5, 13.11.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from contivpp.agent.connectivity.addresses import address_of, far_end, ip_of, only, version_of
@@ -53,6 +53,7 @@ class VppConnectivity:
         attachment: Attachment | None = None,
         nics: NicTuning | None = None,
         neighbours: Sequence[NeighbourLimits] = (),
+        guard_of: Callable[[str], str] = lambda interface: "",
     ) -> None:
         """Takes what the configuration says.
 
@@ -64,6 +65,7 @@ class VppConnectivity:
             attachment: how pods and the host are attached; by veth pairs when it is not said.
             nics: how NICs are driven.
             neighbours: how long VPP remembers those that it learned.
+            guard_of: the key of what must be there before an interface leads to or from a pod; "" for nothing.
         """
         self._main = main
         self._pods = pods
@@ -72,6 +74,7 @@ class VppConnectivity:
         self._attachment = attachment or VethAttachment()
         self._nic_tuning = nics or NicTuning()
         self._neighbours = neighbours
+        self._guard_of = guard_of
 
     def own_node(self, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
         """The tables, the NIC, the link to the host, the gateway of the pods, and the near end of all tunnels."""
@@ -153,12 +156,13 @@ class VppConnectivity:
         """The link to the pod with all that is on it at both ends, and a way to the pod from VPP."""
         link = self._attachment.pod(pod, own, plan, mtu=self.mtu(own))
         versions = tuple(sorted(family.version for family in plan.families))
-        values = [*link.values, Unnumbered(link.interface, POD_GATEWAY, self._pods, versions)]
+        guard = self._guard_of(link.interface)
+        values = [*link.values, Unnumbered(link.interface, POD_GATEWAY, self._pods, versions, guard)]
         values += [InterfaceTable(link.interface, self._pods, family.version) for family in plan.families]
         for address in pod.addresses:
             values += [
                 VppNeighbour(link.interface, address, link.mac),
-                VppRoute(only(address), self._pods, address, link.interface),
+                VppRoute(only(address), self._pods, address, link.interface, waits_for=guard),
             ]
         return by_key(*values)
 

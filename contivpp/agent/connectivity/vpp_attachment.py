@@ -54,6 +54,10 @@ class Attachment(Protocol):
         """The kernel's name of the node's end of the link to a pod; "" when there is none."""
         ...
 
+    def interface(self, container_id: str) -> str:
+        """The logical name of VPP's end of the link to a pod."""
+        ...
+
 
 class VethAttachment:
     """Pairs of links of the kernel, one end of which VPP reads and writes with AF_PACKET."""
@@ -62,7 +66,7 @@ class VethAttachment:
         """See `Attachment.pod`."""
         names = pod_names(pod.sandbox.container_id)
         pod_mac, vpp_mac = plan.pod_macs(pod.sandbox.container_id)
-        attached = f"afpacket-{names.host_interface}"
+        attached = self.interface(pod.sandbox.container_id)
         values: list[Any] = [
             Veth(
                 name=names.link,
@@ -105,6 +109,10 @@ class VethAttachment:
     def host_interface(self, container_id: str) -> str:
         """See `Attachment.host_interface`."""
         return pod_names(container_id).host_interface
+
+    def interface(self, container_id: str) -> str:
+        """See `Attachment.interface`."""
+        return f"afpacket-{pod_names(container_id).host_interface}"
 
 
 def on_host(link: str, own: OwnNode, plan: AddressPlan, vpp_mac: str) -> Iterator[Any]:

@@ -17,6 +17,8 @@ ANYWHERE: Final = ""
 """The address of a node port before it is known which node it is on."""
 _PROTOCOLS: Final = {"": "tcp", "TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
 _LAST_PORT: Final = 65535
+_EMBEDDED: Final = 48
+"""With no higher bits than these an IPv6 address is an IPv4 address in other words."""
 _WITH_NODE_PORTS: Final = ("NodePort", "LoadBalancer")
 
 
@@ -48,6 +50,18 @@ def has_node_ports(service: Service) -> bool:
 def protocol_of(name: str) -> str:
     """A protocol as the model calls it; "" for an unknown one."""
     return _PROTOCOLS.get(name, "")
+
+
+def usable_address(text: str) -> str:
+    """An address that packets can be sent to from anywhere in the cluster; "" when it is none, or a special one."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return ""
+    special = address.is_unspecified or address.is_multicast or address.is_loopback or address.is_link_local
+    if special or (address.version == 6 and not int(address) >> _EMBEDDED):
+        return ""
+    return str(address)
 
 
 def answering(service: Service) -> Answering:
@@ -105,13 +119,8 @@ def _problem_of(port: ServicePort) -> str:
 def _addresses(option: str, texts: Sequence[str], problems: list[str]) -> list[tuple[str, int]]:
     found: list[tuple[str, int]] = []
     for text in texts:
-        try:
-            address = ipaddress.ip_address(text)
-        except ValueError:
-            problems.append(f"{option}: {text!r} is not an address")
-            continue
-        if address.is_unspecified or address.is_multicast or address.is_loopback:
-            problems.append(f"{option}: {text} cannot be the address of a service")
-            continue
-        found.append((str(address), address.version))
+        if address := usable_address(text):
+            found.append((address, ipaddress.ip_address(address).version))
+        else:
+            problems.append(f"{option}: {text!r} cannot be the address of a service")
     return found

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from contivpp.agent.services.frontends import ANYWHERE, answering, protocol_of
+from contivpp.agent.services.frontends import ANYWHERE, answering, protocol_of, usable_address
 from contivpp.agent.services.model import (
     Backend,
     Claim,
@@ -172,19 +172,17 @@ def _serving(port: ServicePort, endpoints: Endpoints | None, place: Place, probl
             ):
                 endpoint = _endpoint(address, served.port, ready=ready, place=place)
                 if endpoint is None:
-                    problems.append(f"{address.ip!r} is not the address of an endpoint")
+                    problems.append(f"{address.ip!r} cannot be the address of an endpoint")
                 elif endpoint.backend not in found or ready:
                     found[endpoint.backend] = endpoint
     return [found[backend] for backend in sorted(found)]
 
 
 def _endpoint(address: EndpointAddress, port: int, *, ready: bool, place: Place) -> _Endpoint | None:
-    try:
-        ip = ipaddress.ip_address(address.ip)
-    except ValueError:
+    if not (ip := usable_address(address.ip)):
         return None
     return _Endpoint(
-        backend=Backend(str(ip), port, local=bool(address.node_name) and address.node_name == place.node),
+        backend=Backend(ip, port, local=bool(address.node_name) and address.node_name == place.node),
         ready=ready,
         ending=not ready and address.serving and address.terminating,
         zones=address.hint_zones,

@@ -61,8 +61,8 @@ class VppServices:
 
     def node(self, own: OwnNode, plan: AddressPlan, *, hide_pods: bool) -> Mapping[str, Any]:
         """The interfaces that translate, the node's address for other sources, and what ends where nothing is."""
-        values: list[Any] = [TranslatedInterface(name) for name in Nics.names(own)]
-        values.append(TranslatedInterface(self._host_link(own, plan)))
+        host = self._attachment.host(own, plan, mtu=0).interface
+        values: list[Any] = [TranslatedInterface(name) for name in (*Nics.names(own), host)]
         if self._overlay:
             values += [
                 TranslatedInterface(PIPE_MAIN),
@@ -70,6 +70,8 @@ class VppServices:
                 TranslatedInterface(VXLAN, passing=True),
                 SourceNatInterface(VXLAN, "pod"),
             ]
+        else:  # hosts and pods of other nodes come and go by the NIC, and keep their sources
+            values.append(SourceNatInterface(host, "pod"))
         values.append(SourceNat(POD_GATEWAY, _source(own, plan, 4), _source(own, plan, 6)))
         spared = set(map(only, own.node_port_addresses))
         for family in plan.families:
@@ -142,9 +144,6 @@ class VppServices:
     def node_address(self, address: str, plan: AddressPlan) -> Mapping[str, Any]:
         """One address that pods reach as themselves."""
         return by_key(SparedSubnet(only(address)))
-
-    def _host_link(self, own: OwnNode, plan: AddressPlan) -> str:
-        return self._attachment.host(own, plan, mtu=0).interface
 
     @staticmethod
     def _backends(wanted: Wanted, own: OwnNode, plan: AddressPlan) -> tuple[Backend, ...]:

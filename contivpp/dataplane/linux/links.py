@@ -113,6 +113,7 @@ class LinkDescriptor:
             self._node_burst(
                 link.host_name,
                 messages.new_veth(link.host_name, link.mac, link.peer_name, link.peer_mac, link.mtu, netns),
+                *([messages.silence_link(link.host_name)] if not link.offload else []),
                 messages.set_link(link.host_name, alias=alias_of(link.name, link.netns)),
             )
         finally:
@@ -123,6 +124,7 @@ class LinkDescriptor:
                 ipv6.turn_on(link.netns or self._kernel.netns, link.peer_name)
             with self._kernel.open(link.netns) as inside:
                 inside.must(
+                    *([messages.silence_link(link.peer_name)] if not link.offload and not link.ipv6 else []),
                     messages.set_link(link.peer_name, alias=alias_of(peer, link.netns)),
                     *([messages.set_link("lo")] if link.netns else []),
                 )
@@ -157,7 +159,7 @@ class LinkDescriptor:
         self._kernel.ends.remember(end.name, End(end.netns, end.made_by))
         self._kernel.note(end.name, Place(end.netns, index, end.host_name))
 
-    def _node_burst(self, name: str, create: Any, finish: Any) -> None:
+    def _node_burst(self, name: str, create: Any, *finish: Any) -> None:
         [created] = self._kernel.node.burst([create])
         if created is not None:  # nothing more may be sent: the name could be that of somebody else's link
             if created.code == errno.EEXIST:
@@ -165,12 +167,12 @@ class LinkDescriptor:
                     created.code, "a link with this name, or this VXLAN number, is there and not ours: remove it"
                 )
             raise created
-        [finished] = self._kernel.node.burst([finish])
-        if finished is not None:
-            self._remove(name)
-            raise finished
+        for finished in self._kernel.node.burst(finish):
+            if finished is not None:
+                self._remove(name)
+                raise finished
         index = self._kernel.node.index_of(messages.get_link(name))
-        logical = parse_alias(finish.get_attr("IFLA_IFALIAS"))
+        logical = parse_alias(finish[-1].get_attr("IFLA_IFALIAS"))
         assert logical is not None
         self._kernel.note(logical[0], Place("", index, name))
 

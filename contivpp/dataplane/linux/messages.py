@@ -24,6 +24,7 @@ PERMANENT: Final = 0x80
 NOARP: Final = 0x40
 SELF: Final = 0x02
 ONLINK: Final = 0x4
+_NO_ADDRESS: Final = 1  # IN6_ADDR_GEN_MODE_NONE
 SCOPES: Final = {"": 0, "link": 253}
 KINDS: Final = {"unicast": 1, "blackhole": 6, "unreachable": 7}
 
@@ -69,6 +70,13 @@ def new_vxlan(name: str, vni: int, local: str, port: int, mac: str, mtu: int, pa
     size = [("IFLA_MTU", mtu)] if mtu else []
     attributes = [("IFLA_IFNAME", name), ("IFLA_ADDRESS", mac), *size, ("IFLA_LINKINFO", {"attrs": info})]
     return _message(ifinfmsg, rtnl.RTM_NEWLINK, CREATE | EXCLUSIVE, attrs=attributes)
+
+
+def silence_link(name: str) -> Any:
+    """Lets a link that is not up yet make no IPv6 address of its own, and so announce none."""
+    mode = ("IFLA_INET6_ADDR_GEN_MODE", _NO_ADDRESS)
+    family = {"attrs": [("AF_INET6", {"attrs": [mode]})]}
+    return _message(ifinfmsg, rtnl.RTM_NEWLINK, attrs=[("IFLA_IFNAME", name), ("IFLA_AF_SPEC", family)])
 
 
 def set_link(name: str, *, alias: str = "", mtu: int = 0, up: bool = True) -> Any:

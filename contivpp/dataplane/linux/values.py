@@ -37,7 +37,7 @@ class Veth:
         mac: of the node's end; peer_mac of the other one.
         mtu: of both, in bytes.
         offload: whether both ends leave checksums to whoever receives; what reads frames with AF_PACKET gets wrong
-            ones then.
+            ones then. Without it the node's end has no IPv6 address of its own either: it would announce it to VPP.
         ipv6: whether the end in the other namespace has IPv6 (some runtimes turn it off there) and believes no router
             that announces itself.
     """

@@ -13,6 +13,7 @@ from contivpp.dataplane.emptying import remove_all
 from contivpp.dataplane.vpp.api.client import Vpp
 from contivpp.dataplane.vpp.api.errors import VppError
 from contivpp.dataplane.vpp.checks import TYPES, checked
+from contivpp.dataplane.vpp.contract.model import joined, load
 from contivpp.dataplane.vpp.descriptors import (
     acl,
     addressing,
@@ -32,10 +33,9 @@ from contivpp.dataplane.vpp.descriptors import (
     tables,
     translation,
 )
-from contivpp.dataplane.vpp.descriptors.driver import Driver, Needs
+from contivpp.dataplane.vpp.descriptors.driver import Driver
 from contivpp.dataplane.vpp.descriptors.optional import OptionalDescriptor
 from contivpp.dataplane.vpp.stats import VppStats
-from contivpp.dataplane.vpp.tracing import tracer
 from contivpp.dataplane.vpp.tracing.tracer import Tracer
 from contivpp.dataplane.vpp.values.dhcp import DhcpLease
 from contivpp.dataplane.vpp.watching import Watch
@@ -62,7 +62,7 @@ FAMILIES: Final[tuple[ModuleType, ...]] = (
 )
 """The modules of descriptors, each after those whose values its own stand on: emptying goes the other way.
 
-Each has `NEEDS`, the messages that it uses and their fields, and `descriptors`. One that a VPP may do without has
+Each has `NEEDS`, its part of the contract, and `descriptors`. One that a VPP may do without has
 `OPTIONAL` as well, and `PLUGIN`, the file name of the plugin that has its messages, unless that is VPP itself.
 """
 
@@ -72,22 +72,8 @@ def is_optional(family: ModuleType) -> bool:
     return getattr(family, "OPTIONAL", False)
 
 
-def _together(*needs: Needs) -> dict[str, tuple[str, ...]]:
-    fields: dict[str, set[str]] = {}
-    for one in needs:
-        for name, used in one.items():
-            fields.setdefault(name, set()).update(used)
-    return {name: tuple(sorted(used)) for name, used in fields.items()}
-
-
-NEEDS: Final = _together({"show_version": ()}, *(family.NEEDS for family in FAMILIES if not is_optional(family)))
-"""The messages, and of each the fields, without which a VPP is refused."""
-OPTIONAL_NEEDS: Final = _together(
-    *interfaces.OPTIONAL_NEEDS.values(),
-    *(family.NEEDS for family in FAMILIES if is_optional(family)),
-    tracer.NEEDS,
-)
-"""The messages, and of each the fields, that are used when somebody asks for what they are for."""
+NEEDS: Final = joined([load("core"), *(family.NEEDS for family in FAMILIES if not is_optional(family))])
+"""What a VPP is refused without."""
 
 
 class VppDataplane:
@@ -121,7 +107,7 @@ class VppDataplane:
         """
         self.ready = asyncio.Event()
         self._connections = 0
-        self.client = Vpp(socket, needs=NEEDS, appeared=self._appeared, timeout=timeout)
+        self.client = Vpp(socket, contract=NEEDS, appeared=self._appeared, timeout=timeout)
         self.driver = Driver(self.client, link_key=link_key)
         self.stats = VppStats(
             stats_socket or socket.with_name("stats.sock"),

@@ -11,7 +11,9 @@ import pytest
 from contivpp.dataplane.vpp.api.connection import Connection
 from contivpp.dataplane.vpp.plane import VppDataplane
 from tests.integration.cluster import ip
-from tests.integration.dataplane.vpp import RealVpp, connected
+from tests.integration.dataplane.vpp import AnyVpp, RealVpp, connected
+
+pytest.register_assert_rewrite("tests.integration.dataplane.vpp_suite")
 
 
 @pytest.fixture
@@ -35,13 +37,13 @@ def vpp(tmp_path: Path, netns: str) -> Iterator[RealVpp]:
 
 
 @pytest.fixture
-async def connection(vpp: RealVpp) -> AsyncIterator[Connection]:
+async def connection(vpp: AnyVpp) -> AsyncIterator[Connection]:
     opened = await Connection.open(vpp.socket, "test", timeout=2)
     yield opened
     await opened.close()
 
 
 @pytest.fixture
-async def plane(vpp: RealVpp) -> AsyncIterator[VppDataplane]:
+async def plane(vpp: AnyVpp) -> AsyncIterator[VppDataplane]:
     async with connected(vpp) as made:
         yield made

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 import os
 import subprocess
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -335,3 +337,16 @@ async def test_an_end_that_somebody_else_makes_in_a_pod_is_taken_over_and_found_
         assert "inet" not in ip("-br", "addr", "show", "eth0", netns=inside).replace("inet6 fe80", "")
         assert "10.1.1.1" not in ip("route", netns=inside)
         await again.close()
+
+
+async def test_a_pair_that_vpp_reads_says_nothing_by_itself(tmp_path: Path) -> None:
+    with namespaces("quiet", "quiet-pod") as (node, inside):
+        plane = LinuxDataplane(tmp_path, netns=path(node))
+        pair = Veth("quiet", "quiet0", "eth0", path(inside), "02:fe:00:00:01:01", "02:fe:00:00:00:01", offload=False)
+        assert (await Scheduler(plane.descriptors()).commit(by_key(pair))).errors == {}
+        await asyncio.sleep(3)
+        for name, netns in (("quiet0", node), ("eth0", inside)):
+            assert "inet6" not in ip("addr", "show", name, netns=netns)
+            [counters] = json.loads(ip("-s", "-j", "link", "show", name, netns=netns))
+            assert counters["stats64"]["tx"]["packets"] == 0, name
+        await plane.close()

@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -37,6 +37,20 @@ def prefix() -> Path | None:
         return Path(named)
     program = shutil.which("vpp")
     return Path(program).resolve().parent.parent if program else None
+
+
+class AnyVpp(Protocol):
+    """A VPP that a test can do to what happens to one."""
+
+    socket: Path
+
+    def start(self) -> None: ...
+
+    def end(self, number: signal.Signals = signal.SIGKILL) -> None: ...
+
+    def freeze(self) -> None: ...
+
+    def thaw(self) -> None: ...
 
 
 class RealVpp:
@@ -101,7 +115,7 @@ class RealVpp:
 
 
 @contextlib.asynccontextmanager
-async def connected(vpp: RealVpp) -> AsyncIterator[VppDataplane]:
+async def connected(vpp: AnyVpp) -> AsyncIterator[VppDataplane]:
     """The driver, connected to a VPP that runs."""
     plane = VppDataplane(vpp.socket, timeout=2)
     running = asyncio.create_task(plane.run())

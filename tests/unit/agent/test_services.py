@@ -261,18 +261,27 @@ def test_the_health_port_counts_ready_endpoints_of_the_node() -> None:
     ("changes", "record", "problem", "left"),
     [
         ({"port": ()}, endpoints(A), "it has no ports", {}),
-        ({"cluster_ip": "10.96.0"}, endpoints(A), "clusterIP: '10.96.0' is not an address", {}),
+        ({"cluster_ip": "10.96.0"}, endpoints(A), "clusterIP: '10.96.0' cannot be the address of a service", {}),
         (
             {"external_ips": ("x", "203.0.113.1")},
             endpoints(A),
-            "externalIPs: 'x' is not an address",
+            "externalIPs: 'x' cannot be the address of a service",
             {CLUSTER: ([A], "same"), EXTERNAL: ([A], "same")},
         ),
         (
             {"external_ips": ("127.0.0.1",)},
             endpoints(A),
-            "externalIPs: 127.0.0.1 cannot be the address of a service",
+            "externalIPs: '127.0.0.1' cannot be the address of a service",
             {CLUSTER: ([A], "same")},
+        ),
+        *(
+            (
+                {"external_ips": (special,)},
+                endpoints(A),
+                f"externalIPs: {special!r} cannot be the address of a service",
+                {CLUSTER: ([A], "same")},
+            )
+            for special in ("0.0.0.0", "169.254.1.1", "224.0.0.1", "fe80::1%eth0", "::ffff:10.0.0.1")
         ),
         (
             {"port": (ServicePort(name="z", protocol="TCP"), ServicePort(protocol="TCP", port=80))},
@@ -286,7 +295,7 @@ def test_the_health_port_counts_ready_endpoints_of_the_node() -> None:
             "the port has the unknown protocol 'ICMP'",
             {},
         ),
-        ({}, endpoints(A, "10.1"), "'10.1' is not the address of an endpoint", {CLUSTER: ([A], "same")}),
+        ({}, endpoints(A, "10.1"), "'10.1' cannot be the address of an endpoint", {CLUSTER: ([A], "same")}),
         (
             {},
             endpoints(A, port=0),

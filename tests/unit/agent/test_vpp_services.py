@@ -127,6 +127,7 @@ def test_every_interface_translates_and_the_tunnel_only_passes() -> None:
     assert values_of(found, SourceNatInterface) == [SourceNatInterface("vxlanBVI", "pod")]
     plain = VppServices(overlay=False).node(OWN, PLAN, hide_pods=True)
     assert {one.interface for one in values_of(plain, TranslatedInterface)} == {"eth1", "eth2", "afpacket-vpp2"}
+    assert values_of(plain, SourceNatInterface) == [SourceNatInterface("afpacket-vpp2", "pod")]
 
 
 def test_the_source_is_the_nodes_address_or_where_it_has_none_the_host_links() -> None:

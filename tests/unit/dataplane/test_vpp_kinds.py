@@ -49,7 +49,7 @@ def listed(tag: Tag, **changes: Any) -> Any:
 def test_a_tap_is_asked_for_with_both_ends_and_read_back_the_same() -> None:
     kind, interfaces = kinds.kind_of(TAP), Interfaces()
     name, fields = kind.create(TAP, interfaces)
-    assert (name, set(fields)) == ("tap_create_v3", set(kind.needs["tap_create_v3"]))
+    assert (name, set(fields)) == ("tap_create_v3", set(kind.needs.exchanges["tap_create_v3"].request))
     assert (fields["mac_address"], fields["host_mac_addr"]) == (TAP.mac, TAP.host_mac)
     assert (fields["host_namespace_set"], fields["host_mtu_set"], fields["tap_flags"]) == (True, True, 1)
     details = SimpleNamespace(
@@ -103,7 +103,7 @@ def test_a_vmxnet3_is_asked_for_by_its_pci_address_and_read_back_the_same() -> N
     nic = Vmxnet3("nic", "0000:0b:1f.7", 1450, rx_ring=512, tx_ring=256, rx_queues=2, tx_queues=3, gso=True)
     kind, interfaces = kinds.kind_of(nic), Interfaces()
     name, fields = kind.create(nic, interfaces)
-    assert (name, set(fields)) == ("vmxnet3_create", set(kind.needs["vmxnet3_create"]))
+    assert (name, set(fields)) == ("vmxnet3_create", set(kind.needs.exchanges["vmxnet3_create"].request))
     assert fields["pci_addr"] == 0xFF0B0000, "domain in the low bits, then bus, slot and function"
     details = SimpleNamespace(
         pci_addr=fields["pci_addr"],

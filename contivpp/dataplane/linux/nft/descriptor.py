@@ -28,6 +28,7 @@ class NftDescriptor:
 
     name = "linux-nft"
     prefix = PREFIX
+    orders_itself = True
 
     def __init__(self, nftables: Nftables, reader: TableReader, *, not_ours: str = "frontend/") -> None:
         """Takes the library's context, its reader, and how the names begin that another descriptor owns."""

@@ -8,6 +8,7 @@ are given at once are one transaction: all of them or none.
 from __future__ import annotations
 
 import ctypes
+import socket
 import threading
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ import msgspec
 from contivpp.dataplane.linux.netlink import entered
 
 _LIBRARY: Final = "libnftables.so.1"
+_NETLINK_NETFILTER: Final = 12
 _JSON: Final = 1 << 4
 _NUMERIC_PROTOCOLS: Final = 1 << 7
 _NUMERIC_PRIORITIES: Final = 1 << 8
@@ -24,6 +26,10 @@ _LISTING: Final = _JSON | _NUMERIC_PROTOCOLS | _NUMERIC_PRIORITIES
 
 class NftError(Exception):
     """The kernel or the library refused a transaction; the text is the first reason."""
+
+
+class UnavailableError(NftError):
+    """There is no library, or the kernel has nothing for it."""
 
 
 class Nftables:
@@ -53,7 +59,9 @@ class Nftables:
             self._call(commands, 0)
 
     def list(self, command: str) -> list[dict[str, Any]]:
-        """What a listing command finds: objects, each under the name of its kind; none when there is no such table.
+        """What a listing command finds: objects, each under the name of its kind.
+
+        None when there is no such table, and where nothing can have made one: without the library, or a kernel for it.
 
         Raises:
             NftError: it cannot be read.
@@ -61,6 +69,8 @@ class Nftables:
         with self._lock:
             try:
                 output = self._call(command, _LISTING)
+            except UnavailableError:
+                return []
             except NftError as error:
                 if is_gone(str(error)):
                     return []
@@ -83,15 +93,24 @@ class Nftables:
                 self._library = _declared(ctypes.CDLL(_LIBRARY))
             except OSError as error:
                 message = f"{_LIBRARY} cannot be loaded: install the package nftables ({error})"
-                raise NftError(message) from error
+                raise UnavailableError(message) from error
             with entered(self._netns):
+                _check_kernel()  # where it fails, the library ends the process
                 self._context = self._library.nft_ctx_new(0)
             if not self._context:
                 self._context = None
-                raise NftError("the kernel's nf_tables cannot be opened")
+                raise UnavailableError("the kernel's nf_tables cannot be opened")
             self._library.nft_ctx_buffer_output(self._context)
             self._library.nft_ctx_buffer_error(self._context)
         return self._library, self._context
+
+
+def _check_kernel() -> None:
+    try:
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER).close()
+    except OSError as error:
+        message = f"the kernel has no netfilter: {error}"
+        raise UnavailableError(message) from error
 
 
 def is_gone(error: str) -> bool:

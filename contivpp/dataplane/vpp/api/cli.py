@@ -6,14 +6,8 @@ is answered, and one that takes longer than a connection waits for any answer lo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
-
 from contivpp.dataplane.vpp.api.connection import Connection
 from contivpp.dataplane.vpp.api.errors import VppError, VppRefused
-
-NEEDS: Final[Mapping[str, tuple[str, ...]]] = {"cli_inband": ("cmd",)}
-"""The messages, and of each the fields, that are used here."""
 
 
 class CommandError(VppError):

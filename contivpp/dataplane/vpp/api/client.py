@@ -2,13 +2,17 @@
 
 The root task connects, checks, tells that VPP is there, pings it while nothing else is said, and starts again when it
 is gone. Everything else asks for the `connection` and gets an error that says what is wrong when there is none.
+
+A VPP that lacks something is refused once and watched until it goes: only another one can have what it lacks. One
+that dies again and again soon after it was reached is tried at longer intervals, and why it may is said.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +21,8 @@ from prometheus_client import Counter, Gauge
 from contivpp.daemon.backoff import Backoff
 from contivpp.dataplane.vpp.api.connection import Connection
 from contivpp.dataplane.vpp.api.errors import VppDown, VppError, VppIncompatible
+from contivpp.dataplane.vpp.contract.check import differences
+from contivpp.dataplane.vpp.contract.model import Contract
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +30,8 @@ NAME: Final = "contiv-agent"
 PING_PERIOD: Final = 1.0
 AGAIN: Final = (0.05, 0.4)
 """Seconds between attempts to reach a VPP that is not there: packets are lost meanwhile, and asking costs nothing."""
-AGAIN_INCOMPATIBLE: Final = 5.0
-"""The same for one that lacks something: it must be restarted, and asking means reading all its definitions."""
+_SOON: Final = 10.0  # seconds after which a VPP that dies did not die of being programmed
+_DEATHS: Final = 3  # in a row, each soon after it was reached
 
 CONNECTED = Gauge("contiv_agent_vpp_connected", "Whether the agent is connected to VPP (1) or not (0)")
 CONNECTIONS = Counter("contiv_agent_vpp_connections", "Connections to VPP that were made")
@@ -38,7 +44,7 @@ class Vpp:
         self,
         path: Path,
         *,
-        needs: Mapping[str, Iterable[str]],
+        contract: Contract,
         appeared: Callable[[], Awaitable[None]],
         timeout: float = 5.0,
     ) -> None:
@@ -46,16 +52,17 @@ class Vpp:
 
         Args:
             path: of its API socket.
-            needs: names of messages, each with names of fields.
+            contract: what is needed of it.
             appeared: called after every connection: nothing is known of what is in this VPP.
             timeout: seconds without an answer after which it counts as hung.
         """
         self._path = path
-        self._needs = needs
+        self._contract = contract
         self._appeared = appeared
         self._timeout = timeout
         self._connection: Connection | None = None
         self._problem = f"VPP at {path} has not been reached yet"
+        self._deaths = 0
         self.version = ""
 
     @property
@@ -79,43 +86,73 @@ class Vpp:
 
     async def run(self) -> None:
         """The root task: connects for ever."""
-        patience = Backoff(*AGAIN)
+        patience, caution = Backoff(*AGAIN), Backoff(1, 10)
         said = ""
         while True:
-            pause = 0.0
+            since = None
             try:
                 await self._connect()
-                patience.reset()
+                since = time.monotonic()
                 said = ""
+                patience.reset()
                 log.info("connected to VPP %s at %s", self.version, self._path)
                 await self._appeared()
                 await self._stay()
+            except VppIncompatible:
+                said = self._problem  # logged when it was found
             except VppError as error:
-                if str(error) != said:
-                    said = str(error)
-                    log.log(logging.ERROR if isinstance(error, VppIncompatible) else logging.WARNING, "%s", error)
-                self._problem = str(error)
-                pause = AGAIN_INCOMPATIBLE if isinstance(error, VppIncompatible) else 0.0
+                if since is not None:
+                    self._deaths = self._deaths + 1 if time.monotonic() - since < _SOON else 0
+                self._problem = str(error) if self._deaths < _DEATHS else f"{error}; {self._dying()}"
+                if self._problem != said:
+                    said = self._problem
+                    log.warning("%s", said)
             finally:
                 CONNECTED.set(0)
                 await self._leave()
-            await asyncio.sleep(pause or patience.next())
+            if self._deaths < _DEATHS:
+                caution.reset()
+            await asyncio.sleep((patience if self._deaths < _DEATHS else caution).next())
 
     async def _connect(self) -> None:
         connection = await Connection.open(self._path, NAME, timeout=self._timeout)
         try:
             self.version = await _version(connection)
-            if missing := connection.definitions.lacks(self._needs):
-                raise VppIncompatible(
-                    f"VPP {self.version} at {self._path} lacks {', '.join(missing)}: load the plugin that has it, "
-                    "or install a VPP of the version that this release names"
-                )
+            if missing := differences(self._contract, connection.definitions):
+                await self._refuse(connection, missing)
+        except (ValueError, LookupError) as error:
+            await connection.close()
+            raise VppDown(
+                f"VPP at {self._path} describes its messages in a way that cannot be read: {error}"
+            ) from error
         except BaseException:
             await connection.close()
             raise
         self._connection, self._problem = connection, ""
         CONNECTED.set(1)
         CONNECTIONS.inc()
+
+    async def _refuse(self, connection: Connection, missing: list[str]) -> None:
+        """Says what a VPP lacks, and waits until it is gone.
+
+        Raises:
+            VppIncompatible: always, in the end.
+        """
+        problem = (
+            f"VPP {self.version} at {self._path} lacks {', '.join(missing)}: load the plugin that has it, "
+            "or install a VPP of the version that this release names"
+        )
+        if problem != self._problem:
+            log.error("%s", problem)
+        self._problem = problem
+        await connection.closed.wait()
+        raise VppIncompatible(problem)
+
+    def _dying(self) -> str:
+        return (
+            f"that was so {self._deaths} times in a row within {_SOON:g} s of reaching it: its log says why; "
+            "if its memory is exhausted, it needs a larger main-heap-size"
+        )
 
     async def _stay(self) -> None:
         """Ends when the connection does; pings, so that a VPP that hangs is noticed when nobody asks it anything."""
@@ -131,8 +168,7 @@ class Vpp:
     async def _leave(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            if connection.closed.is_set():
-                self._problem = connection.reason
+            self._problem = self._problem or connection.reason
             await connection.close()
 
 

@@ -3,6 +3,9 @@
 vpp_papi brings the definitions and the serialisation. Its client is not used: an event ends its reader, a peer that
 dies leaves every caller waiting, and a call has no timeout. Here one watchdog serves all calls: when VPP owes an
 answer and says nothing for too long, the connection is broken and every waiting call fails at once.
+
+Whoever sends shares one window of unanswered requests. A caller may stop waiting at any time: what it sent is carried
+out, and its place in the window is free again once VPP has answered.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import importlib.resources
 import itertools
+import logging
 import struct
 import time
 from collections.abc import Mapping, Sequence
@@ -17,18 +21,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-from vpp_papi.vpp_papi_async import VPPApiJSONFiles
+from prometheus_client import Counter
 
 from contivpp.dataplane.vpp.api.definitions import PING, Definitions, Message
-from contivpp.dataplane.vpp.api.errors import VppDown, VppError, VppRefused
+from contivpp.dataplane.vpp.api.errors import VppDown, VppError, VppRefused, VppUnsendable
+
+log = logging.getLogger(__name__)
 
 WINDOW: Final = 256
-"""Requests that may be unanswered at once; more would only wait inside VPP's socket buffers."""
+"""Requests of one connection that may be unanswered at once; more would only wait inside VPP's socket buffers."""
+EVENTS_LOST = Counter("contiv_agent_vpp_events_lost", "Events of VPP that nobody took in time")
 _FRAME: Final = struct.Struct(">QII")
 _NUMBER: Final = struct.Struct(">H")
 _CREATE: Final = 15  # the numbers of the handshake are fixed in VPP
 _CREATED: Final = 16
+_HANDSHAKE: Final = {"sockclnt_create_455fb9c4": _CREATE, "sockclnt_create_reply_35166268": _CREATED}
 _EVENTS: Final = 10_000
+_LONGEST_FRAME: Final = 64 << 20  # definitions of all messages are 2 MB
 _GO_ON: Final = -165  # "there is more, ask again from this cursor"
 
 Fields = Mapping[str, Any]
@@ -48,7 +57,7 @@ class Connection:
 
     Attributes:
         definitions: the messages of this VPP.
-        events: messages that nobody asked for, such as sw_interface_event.
+        events: messages that nobody asked for, such as sw_interface_event; when nobody takes them the oldest go.
         closed: set once the connection is over; `reason` says why.
     """
 
@@ -59,8 +68,10 @@ class Connection:
         self._timeout = timeout
         self._contexts = itertools.count(1)
         self._waiting: dict[int, _Waiting] = {}
+        self._window = asyncio.Semaphore(WINDOW)
         self._heard = time.monotonic()
         self._client = 0
+        self._lost = 0
         self._tasks: list[asyncio.Task[None]] = []
         self.definitions = Definitions({})
         self.events: asyncio.Queue[Any] = asyncio.Queue(_EVENTS)
@@ -86,6 +97,12 @@ class Connection:
         except (OSError, EOFError) as error:
             _abort(writer)
             raise VppDown(f"VPP at {path}: {_why(error)}: is it running?") from error
+        except Exception as error:
+            _abort(writer)
+            raise VppDown(f"what listens at {path} does not speak VPP's protocol: {error}") from error
+        except BaseException:
+            _abort(writer)
+            raise
         connection._tasks = [
             asyncio.create_task(connection._read(), name="vpp-reader"),
             asyncio.create_task(connection._watch(), name="vpp-watchdog"),
@@ -93,6 +110,9 @@ class Connection:
         try:
             answer = await connection.call("get_api_json")
             connection.definitions.learn(answer.json, is_array=True)
+        except (ValueError, LookupError, TypeError) as error:
+            await connection.close()
+            raise VppDown(f"VPP at {path} describes its messages in a way that cannot be read: {error}") from error
         except BaseException:
             await connection.close()
             raise
@@ -116,13 +136,13 @@ class Connection:
             VppDown: there was none.
             VppError: there is no such message.
         """
-        return _checked(name, (await self._send(name, fields))[1])
+        return _checked(name, (await (await self._send(name, fields)))[1])
 
     async def dump(self, name: str, **fields: Any) -> list[Any]:
         """Everything that a dump lists, whatever number of parts it comes in; raises as `call` does."""
         found: list[Any] = []
         while True:
-            details, reply = await self._send(name, fields)
+            details, reply = await (await self._send(name, fields))
             found += details
             if getattr(reply, "retval", 0) != _GO_ON:
                 _checked(name, reply)
@@ -134,40 +154,54 @@ class Connection:
 
         Raises:
             VppDown: the connection broke; some may have been carried out.
+            VppError: there is no such message, or it has no such field.
         """
         answers: list[asyncio.Future[Any]] = []
         for position, (name, fields) in enumerate(requests):
-            if position >= WINDOW:
-                await answers[position - WINDOW]
-            answers.append(self._send(name, fields))
+            try:
+                answers.append(await self._send(name, fields))
+            except VppUnsendable as error:
+                failed = asyncio.get_running_loop().create_future()
+                failed.set_result(([], error))
+                answers.append(failed)
             if position % (WINDOW // 4) == 0:
                 await self._drain()
         results: list[Any | VppRefused] = []
         for (name, _), answer in zip(requests, answers, strict=True):
             try:
-                results.append(_checked(name, (await answer)[1]))
+                reply = (await answer)[1]
+                results.append(reply if isinstance(reply, VppRefused) else _checked(name, reply))
             except VppRefused as error:
                 results.append(error)
         return results
 
-    def _send(self, name: str, fields: Fields) -> asyncio.Future[Any]:
-        if self.closed.is_set():
-            raise VppDown(self.reason)
-        message = self.definitions.by_name.get(name)
-        if message is None:
-            raise VppError(f"this VPP has no message {name}")
-        if unknown := set(fields) - message.fields:
-            raise VppError(f"{name} has no field {', '.join(sorted(unknown))}")
+    async def _send(self, name: str, fields: Fields) -> asyncio.Future[Any]:
+        """Sends a request once there is room for it; the future has its details and its reply."""
+        await self._window.acquire()
         context = next(self._contexts) & 0xFFFFFFFF
+        try:
+            if self._writer.transport.is_closing():
+                self._break("VPP went away: it closed the connection")
+            if self.closed.is_set():
+                raise VppDown(self.reason)
+            message = self.definitions.by_name.get(name)
+            if message is None:
+                raise VppError(f"this VPP has no message {name}")
+            if unknown := set(fields) - message.fields:
+                raise VppError(f"{name} has no field {', '.join(sorted(unknown))}")
+            if not self._waiting:
+                self._heard = time.monotonic()
+            self._write(message, {**fields, "context": context})
+            if message.pings:
+                self._write(self.definitions.by_name[PING], {"context": context})
+        except BaseException:
+            self._window.release()
+            raise
         waiting = _Waiting(message, asyncio.get_running_loop().create_future())
-        if not self._waiting:
-            self._heard = time.monotonic()
-        self._write(message, {**fields, "context": context})
-        if message.pings:
-            self._write(self.definitions.by_name[PING], {"context": context})
         if message.reply:
             self._waiting[context] = waiting
         else:
+            self._window.release()
             waiting.answer.set_result(([], None))
         return waiting.answer
 
@@ -175,7 +209,7 @@ class Connection:
         try:
             packed = message.pack({**fields, "_vl_msg_id": message.number, "client_index": self._client})
         except ValueError as error:
-            raise VppError(str(error)) from error
+            raise VppUnsendable(str(error)) from error
         self._writer.write(_FRAME.pack(0, len(packed), 0) + packed)
 
     async def _drain(self) -> None:
@@ -189,20 +223,23 @@ class Connection:
 
     async def _shake_hands(self, name: str) -> None:
         text = importlib.resources.files("vpp_papi.data").joinpath("memclnt.api.json").read_text(encoding="utf-8")
-        messages, _ = VPPApiJSONFiles.process_json_str(text)
-        packed = messages["sockclnt_create"].pack({"_vl_msg_id": _CREATE, "name": name, "context": 0})
+        handshake = Definitions(_HANDSHAKE)
+        handshake.learn(text, is_array=False)
+        packed = handshake.by_name["sockclnt_create"].pack({"_vl_msg_id": _CREATE, "name": name})
         self._writer.write(_FRAME.pack(0, len(packed), 0) + packed)
         await self._writer.drain()
         frame = await self._frame()
         if _NUMBER.unpack_from(frame)[0] != _CREATED:
             raise OSError(f"answers message {_NUMBER.unpack_from(frame)[0]} to a handshake: not VPP's API socket")
-        reply, _ = messages["sockclnt_create_reply"].unpack(frame)
+        reply, _ = handshake.by_name["sockclnt_create_reply"].definition.unpack(frame)
         self._client = reply.index
         self.definitions = Definitions({entry.name: entry.index for entry in reply.message_table})
         self.definitions.learn(text, is_array=False)
 
     async def _frame(self) -> bytes:
         _, length, _ = _FRAME.unpack(await self._reader.readexactly(_FRAME.size))
+        if not _NUMBER.size <= length <= _LONGEST_FRAME:
+            raise ValueError(f"a frame of {length} bytes")
         return await self._reader.readexactly(length)
 
     async def _read(self) -> None:
@@ -213,11 +250,10 @@ class Connection:
             self._break(f"VPP went away: {_why(error)}")
         except Exception as error:
             self._break(f"VPP sent what cannot be read: {type(error).__name__}: {error}")
-            raise
 
     def _take(self, frame: bytes) -> None:
         self._heard = time.monotonic()
-        message = self.definitions.by_number.get(_NUMBER.unpack_from(frame)[0])
+        message = self.definitions.numbered(_NUMBER.unpack_from(frame)[0])
         if message is None:
             return  # a message whose form is not known: nobody here waits for it
         item = message.unpack(frame)
@@ -225,14 +261,24 @@ class Connection:
         if waiting is None or message.name not in (waiting.message.reply, waiting.message.details):
             if message.name == "memclnt_keepalive":
                 self._write(self.definitions.by_name["memclnt_keepalive_reply"], {"context": item.context})
-            elif not self.events.full():
-                self.events.put_nowait(item)
+            else:
+                self._note_event(item)
         elif message.name == waiting.message.details:
             waiting.details.append(item)
         else:
             del self._waiting[item.context]
+            self._window.release()
             if not waiting.answer.done():
                 waiting.answer.set_result((waiting.details, item))
+
+    def _note_event(self, item: Any) -> None:
+        if self.events.full():
+            if not self._lost:
+                log.warning("events of VPP are lost: nobody takes them")
+            self._lost += 1
+            EVENTS_LOST.inc()
+            self.events.get_nowait()
+        self.events.put_nowait(item)
 
     async def _watch(self) -> None:
         while True:
@@ -251,6 +297,7 @@ class Connection:
         self.closed.set()
         waiting, self._waiting = self._waiting, {}
         for one in waiting.values():
+            self._window.release()
             if not one.answer.done():
                 one.answer.set_exception(VppDown(reason))
                 one.answer.exception()  # somebody may have stopped waiting

@@ -33,6 +33,15 @@ class VppRefused(VppError):
         super().__init__(f"{message}: {self.name} ({retval})")
 
 
+class VppUnsendable(VppRefused):
+    """A value does not fit its field, so that the request was never sent; says which."""
+
+    def __init__(self, problem: str) -> None:
+        self.retval, self.reply = 0, None
+        self.name = "UNSENDABLE"
+        Exception.__init__(self, problem)
+
+
 def error_name(retval: int) -> str:
     """VPP's name of an error number; "error" for one that is not known here."""
     return _NAMES.get(retval, "error")

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 from contivpp.dataplane.vpp.api.connection import Connection
 from contivpp.dataplane.vpp.api.errors import VppError
+from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors.driver import (
     NO_INTERFACE,
     TAG,
     Driver,
     DriverDescriptor,
-    Needs,
     Request,
     is_add,
     prefix_of,
@@ -30,14 +30,8 @@ from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, 
 
 OPTIONAL: Final = True
 PLUGIN: Final = "acl_plugin.so"
-NEEDS: Final[Needs] = {
-    "acl_add_replace": ("acl_index", "tag", "r"),
-    "acl_del": ("acl_index",),
-    "acl_dump": ("acl_index",),
-    "acl_interface_set_acl_list": ("sw_if_index", "n_input", "acls"),
-    "acl_interface_list_dump": ("sw_if_index",),
-}
-"""The messages, and of each the fields, that are used here."""
+NEEDS: Final = load("acl")
+"""What is used of VPP here."""
 _NEW: Final = 0xFFFFFFFF
 _ALL: Final = 0xFFFFFFFF
 _LONGEST_TAG: Final = 63

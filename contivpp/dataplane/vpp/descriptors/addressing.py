@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors.dhcp import leases
 from contivpp.dataplane.vpp.descriptors.driver import (
     NO_INTERFACE,
@@ -27,15 +28,8 @@ from contivpp.dataplane.vpp.values.addressing import (
 from contivpp.dataplane.vpp.values.interfaces import interface_key
 from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, Outcome
 
-NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "sw_interface_set_table": ("sw_if_index", "is_ipv6", "vrf_id"),
-    "sw_interface_get_table": ("sw_if_index", "is_ipv6"),
-    "sw_interface_add_del_address": ("sw_if_index", "is_add", "prefix"),
-    "ip_address_dump": ("sw_if_index", "is_ipv6"),
-    "sw_interface_set_unnumbered": ("sw_if_index", "unnumbered_sw_if_index", "is_add"),
-    "ip_unnumbered_dump": ("sw_if_index",),
-}
-"""The messages, and of each the fields, that are used here."""
+NEEDS: Final = load("addressing")
+"""What is used of VPP here."""
 
 
 def descriptors(driver: Driver) -> tuple[Descriptor, ...]:
@@ -153,8 +147,10 @@ class UnnumberedDescriptor(DriverDescriptor):
     prefix = Unnumbered.prefix
 
     def dependencies(self, key: str, value: Unnumbered) -> Iterable[Dependency]:
-        """Both interfaces, an address of the other one, and its table for this one: in every version."""
+        """Both interfaces, an address of the other one, its table for this one, and what the value waits for."""
         yield Dependency("interface", interface_key(value.interface))
+        if value.waits_for:
+            yield Dependency("guard", value.waits_for)
         for version in value.versions:
             yield Dependency(f"IPv{version} address", any_of=(addresses_prefix(value.addresses_of, version),))
             if value.vrf:

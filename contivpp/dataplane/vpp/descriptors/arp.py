@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
+from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors.driver import Driver, DriverDescriptor, Request, is_add
 from contivpp.dataplane.vpp.values.addressing import table_key
 from contivpp.dataplane.vpp.values.arp import NeighbourLimits, ProxyArp, ProxyArpRange
@@ -13,18 +14,8 @@ from contivpp.dataplane.vpp.values.interfaces import interface_key
 from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, Outcome
 
 OPTIONAL: Final = True
-NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "proxy_arp_add_del": ("is_add", "proxy"),
-    "proxy_arp_dump": (),
-    "proxy_arp_details": ("proxy",),
-    "proxy_arp_intfc_enable_disable": ("sw_if_index", "enable"),
-    "proxy_arp_intfc_dump": (),
-    "proxy_arp_intfc_details": ("sw_if_index",),
-    "ip_neighbor_config": ("af", "max_number", "max_age", "recycle"),
-    "ip_neighbor_config_get": ("af",),
-    "ip_neighbor_config_get_reply": ("max_number", "max_age", "recycle"),
-}
-"""The messages, and of each the fields, that are used here."""
+NEEDS: Final = load("arp")
+"""What is used of VPP here."""
 _VERSIONS: Final[tuple[Literal[4, 6], ...]] = (4, 6)
 
 

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors.driver import TAG, Driver, DriverDescriptor, Request, is_add
 from contivpp.dataplane.vpp.values.bridging import BridgeDomain, BridgeMember, VppForwardingEntry
 from contivpp.dataplane.vpp.values.interfaces import interface_key
 from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, Outcome
 
-NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "bridge_domain_add_del_v2": ("bd_id", "bd_tag", "is_add"),
-    "bridge_domain_dump": (),
-    "sw_interface_set_l2_bridge": ("rx_sw_if_index", "bd_id", "port_type", "shg", "enable"),
-    "l2fib_add_del": ("mac", "bd_id", "sw_if_index", "is_add", "static_mac"),
-    "l2_fib_table_dump": ("bd_id",),
-}
-"""The messages, and of each the fields, that are used here."""
+NEEDS: Final = load("bridging")
+"""What is used of VPP here."""
 _NORMAL: Final = 0  # L2_API_PORT_TYPE_NORMAL
 _BVI: Final = 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors.driver import Driver, DriverDescriptor, Request, is_add
 from contivpp.dataplane.vpp.values.bridging import BridgeMember
 from contivpp.dataplane.vpp.values.crossing import L2CrossConnect
@@ -12,14 +13,8 @@ from contivpp.dataplane.vpp.values.interfaces import interface_key
 from contivpp.dataplane.vpp.values.subinterfaces import Rewriting, TagRewrite
 from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, Outcome
 
-NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "sw_interface_set_l2_xconnect": ("rx_sw_if_index", "tx_sw_if_index", "enable"),
-    "l2_xconnect_dump": (),
-    "l2_xconnect_details": ("rx_sw_if_index", "tx_sw_if_index"),
-    "l2_interface_vlan_tag_rewrite": ("sw_if_index", "vtr_op", "push_dot1q", "tag1", "tag2"),
-    "sw_interface_details": ("vtr_op", "vtr_push_dot1q", "vtr_tag1", "vtr_tag2"),
-}
-"""The messages, and of each the fields, that are used here."""
+NEEDS: Final = load("crossing")
+"""What is used of VPP here."""
 _DISABLED: Final = 0
 _OPERATIONS: Final[tuple[Rewriting, ...]] = (
     "push-1",

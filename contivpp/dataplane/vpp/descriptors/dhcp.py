@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors.driver import Driver, DriverDescriptor, Request, is_add
 from contivpp.dataplane.vpp.values.dhcp import DhcpClient, DhcpLease
 from contivpp.dataplane.vpp.values.interfaces import interface_key
@@ -16,13 +17,8 @@ from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, 
 
 OPTIONAL: Final = True
 PLUGIN: Final = "dhcp_plugin.so"
-NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "dhcp_client_config": ("is_add", "client"),
-    "dhcp_client_dump": (),
-    "dhcp_client_details": ("client", "lease"),
-    "dhcp_compl_event": ("lease",),
-}
-"""The messages, and of each the fields, that are used here."""
+NEEDS: Final = load("dhcp")
+"""What is used of VPP here."""
 _BOUND: Final = 2  # DHCP_CLIENT_STATE_API_BOUND
 
 

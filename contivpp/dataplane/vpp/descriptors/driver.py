@@ -14,6 +14,8 @@ from typing import Any, Final, Protocol
 from contivpp.dataplane.vpp.api.client import Vpp
 from contivpp.dataplane.vpp.api.connection import Connection, Fields
 from contivpp.dataplane.vpp.api.errors import VppDown, VppError, VppRefused
+from contivpp.dataplane.vpp.contract.check import differences
+from contivpp.dataplane.vpp.contract.model import Contract
 from contivpp.dataplane.vpp.descriptors import names
 from contivpp.scheduler.api import DONE, Operation, OperationKind, Outcome
 
@@ -22,8 +24,6 @@ TAG: Final = names.TAG
 """What the tags of everything that is ours start with, before the logical name."""
 _DUMPS: Final = 64  # that may be under way at once
 Request = tuple[str, Fields]
-Needs = Mapping[str, tuple[str, ...]]
-"""Messages, and of each the fields, that are used."""
 
 
 class Driver:
@@ -34,6 +34,8 @@ class Driver:
         self._vpp = vpp
         self._reading: asyncio.Task[list[Any]] | None = None
         self._read_from: Connection | None = None
+        self._compared_with: Connection | None = None
+        self._lacking: dict[int, tuple[Contract, list[str]]] = {}
         self.interfaces = names.Interfaces()
         self.link_key = link_key
 
@@ -77,13 +79,18 @@ class Driver:
         self._read_from = connection
         return ours
 
-    def lacks(self, needs: Needs) -> list[str]:
-        """What this VPP does not have of some messages, for people.
+    def lacks(self, needs: Contract) -> list[str]:
+        """What this VPP does not have of a part of the contract, for people; each part is looked at once.
 
         Raises:
             VppDown: there is no VPP.
         """
-        return self.connection.definitions.lacks(needs)
+        connection = self.connection
+        if self._compared_with is not connection:
+            self._compared_with, self._lacking = connection, {}
+        if id(needs) not in self._lacking:
+            self._lacking[id(needs)] = (needs, differences(needs, connection.definitions))
+        return self._lacking[id(needs)][1]
 
     async def dumps(self, requests: Sequence[Request]) -> list[list[Any]]:
         """What each of many dumps lists, asked for in a pipeline; raises as `Connection.dump` does."""

@@ -8,40 +8,26 @@ An interface that was made and not set up to its end, or that somebody switched 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from contivpp.dataplane.grace import short_grace_periods
 from contivpp.dataplane.vpp.api.errors import VppDown, VppError, VppRefused
+from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors import kinds
 from contivpp.dataplane.vpp.descriptors.driver import Driver, DriverDescriptor, Request
 from contivpp.dataplane.vpp.descriptors.kinds.kind import Kind, flags_request, is_up, tag_request
+from contivpp.dataplane.vpp.descriptors.leftovers import Details, Leftovers
 from contivpp.dataplane.vpp.descriptors.names import Tag
 from contivpp.dataplane.vpp.descriptors.optional import remedy
 from contivpp.dataplane.vpp.values.interfaces import INTERFACES
 from contivpp.dataplane.vpp.values.subinterfaces import SubInterface
 from contivpp.scheduler.api import DONE, Dependency, Descriptor, Observed, Operation, OperationKind, Outcome
 
-NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "sw_interface_dump": ("sw_if_index",),
-    "sw_interface_details": (
-        *("sw_if_index", "sup_sw_if_index", "tag", "flags", "mtu", "l2_address", "type", "interface_name"),
-        *("interface_dev_type", "sub_outer_vlan_id", "sub_inner_vlan_id", "sub_if_flags"),
-    ),
-    "sw_interface_set_flags": ("sw_if_index", "flags"),
-    "sw_interface_set_mtu": ("sw_if_index", "mtu"),
-    "sw_interface_set_mac_address": ("sw_if_index", "mac_address"),
-    "sw_interface_tag_add_del": ("sw_if_index", "tag", "is_add"),
-    **{name: fields for kind in kinds.ALL if not kind.plugin for name, fields in kind.needs.items()},
-}
-"""The messages, and of each the fields, that are used here."""
-OPTIONAL_NEEDS: Final = {kind.plugin: kind.needs for kind in kinds.ALL if kind.plugin}
-"""By the plugin that has them, the messages of kinds that a VPP may lack."""
+NEEDS: Final = load("interfaces", *(kind.family for kind in kinds.ALL if kind.family and not kind.plugin))
+"""What is used of VPP here, whatever plugins it has."""
 _SLOW_AT_ONCE: Final = 8
-
-Details = Mapping[Kind, Mapping[int, Any]]
-"""What VPP says of the interfaces of each kind, by number."""
 
 
 def descriptors(driver: Driver) -> tuple[Descriptor, ...]:
@@ -66,6 +52,11 @@ class InterfaceDescriptor(DriverDescriptor):
 
     name = "vpp-interface"
     prefix = INTERFACES
+
+    def __init__(self, driver: Driver) -> None:
+        """Takes the VPP of the node."""
+        super().__init__(driver)
+        self._leftovers = Leftovers(driver)
 
     def dependencies(self, key: str, value: Any) -> Iterable[Dependency]:
         """Those of its kind.
@@ -98,22 +89,29 @@ class InterfaceDescriptor(DriverDescriptor):
 
     async def retrieve(self) -> Mapping[str, Observed]:
         """Every interface with our tag; one dump for every kind that this VPP has."""
-        items = await self._driver.read_interfaces()
-        details = await self._details()
+        items, details = await self._read()
         found: dict[str, Observed] = {}
         for item in items:
             value = self._value(item, details)
             if value is not None:
                 found[value.key] = Observed(value, metadata={"sw_if_index": item.sw_if_index})
+        for value, item in self._leftovers.unfinished():
+            if value.key not in found:
+                self._driver.interfaces.add(Tag(value.name), item.sw_if_index)
+                found[value.key] = Observed(Unfinished(value))
         return found
 
-    async def _details(self) -> Details:
+    async def _read(self) -> tuple[list[Any], Details]:
+        """The interfaces of ours, and what the dump of every kind says."""
         present = [kind for kind in kinds.ALL if kind.dump is not None and not self._lacks(kind)]
         dumps = [kind.dump for kind in present if kind.dump is not None]
-        return {
+        items = await self._driver.read_interfaces()
+        details = {
             kind: {one.sw_if_index: one for one in found}
             for kind, found in zip(present, await self._driver.dumps(dumps), strict=True)
         }
+        self._leftovers.see(details)
+        return items, details
 
     def _value(self, item: Any, details: Details) -> Any | None:
         tag = Tag.read(item.tag)
@@ -137,8 +135,14 @@ class InterfaceDescriptor(DriverDescriptor):
             if any(kinds.kind_of(value).adopts for value in values):
                 await self._driver.read_interfaces()
             await self._driver.prepare()
+            if not self._leftovers.is_current:
+                await self._read()
+            await self._driver.connection.batch(self._leftovers.removal(values))
+            self._leftovers.begin(values)
             numbers, outcomes = await self._make(values)
             await self._set_up(values, numbers, outcomes)
+            for value, number, outcome in zip(values, numbers, outcomes, strict=True):
+                self._leftovers.end(value, number, known=number is None or outcome.ok)
         except VppDown as error:
             return [Outcome(error=str(error))] * len(values)
         return outcomes
@@ -180,18 +184,14 @@ class InterfaceDescriptor(DriverDescriptor):
 
         An agent that ended before it named what it had made leaves such interfaces, and VPP makes no second one.
         """
-        interfaces, found = self._driver.interfaces, list(replies)
-        await self._driver.read_interfaces()
-        details = await self._details()
+        found = list(replies)
+        await self._read()
         made = {reply.sw_if_index for reply in replies if not isinstance(reply, VppRefused)}  # and not named yet
         places: list[int] = []
         clearing: list[list[Request]] = []
         for at, (value, reply) in enumerate(zip(values, replies, strict=True)):
-            number = self._nameless(value, details, made) if isinstance(reply, VppRefused) else None
-            if number is not None:
-                interfaces.add(Tag(value.name), number)
-                clearing.append(kinds.kind_of(value).delete(value, interfaces))
-                interfaces.remove(value.name)
+            if isinstance(reply, VppRefused) and (own := self._leftovers.removal([value], spared=made)):
+                clearing.append(own)
                 places.append(at)
         for part in _parts([values[at] for at in places]):
             await self._driver.connection.batch([one for own in clearing[part] for one in own])
@@ -199,18 +199,6 @@ class InterfaceDescriptor(DriverDescriptor):
             for at, reply in zip(places[part], again, strict=True):
                 found[at] = reply
         return found
-
-    def _nameless(self, value: Any, details: Details, made: Container[int]) -> int | None:
-        """The number of an interface without a tag, of before, that is where `value` is to be."""
-        kind, interfaces = kinds.kind_of(value), self._driver.interfaces
-        tag = Tag(value.name, kind.memo(value, interfaces))
-        for item in interfaces.details:
-            if item.tag or item.sw_if_index in made or not kind.identity:
-                continue
-            found = kind.value(tag, item, details.get(kind, {}).get(item.sw_if_index), interfaces)
-            if found is not None and all(getattr(found, one) == getattr(value, one) for one in kind.identity):
-                return int(item.sw_if_index)
-        return None
 
     async def _set_up(self, values: Sequence[Any], numbers: Sequence[int | None], outcomes: list[Outcome]) -> None:
         """Names what is there, and switches it on; notes the first error of each."""
@@ -244,7 +232,7 @@ class InterfaceDescriptor(DriverDescriptor):
             kind, number = kinds.kind_of(value), interfaces.number(value.name)
             requests = kind.change(before, value, number)
             if requests is not None and isinstance(operation.previous, Unfinished):
-                requests += [*kind.settings(value, number), flags_request(number, up=True)]
+                requests += self._setting_up(value, number)
             return requests
 
         return await self._driver.apply(operations, changes)

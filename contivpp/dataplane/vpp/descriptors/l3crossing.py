@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors.driver import (
     NO_INTERFACE,
     Driver,
@@ -20,13 +21,8 @@ from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, 
 
 OPTIONAL: Final = True
 PLUGIN: Final = "l3xc_plugin.so"
-NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "l3xc_update": ("l3xc",),
-    "l3xc_del": ("sw_if_index", "is_ip6"),
-    "l3xc_dump": ("sw_if_index",),
-    "l3xc_details": ("l3xc",),
-}
-"""The messages, and of each the fields, that are used here."""
+NEEDS: Final = load("l3crossing")
+"""What is used of VPP here."""
 
 
 def descriptors(driver: Driver) -> tuple[Descriptor, ...]:

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors.driver import Driver, DriverDescriptor, Request, is_add
 from contivpp.dataplane.vpp.values.memif import MemifSocket
 from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, Outcome
 
 OPTIONAL: Final = True
 PLUGIN: Final = "memif_plugin.so"
-NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "memif_socket_filename_add_del_v2": ("is_add", "socket_id", "socket_filename"),
-    "memif_socket_filename_dump": (),
-    "memif_socket_filename_details": ("socket_id", "socket_filename"),
-}
-"""The messages, and of each the fields, that are used here."""
+NEEDS: Final = load("memif")
+"""What is used of VPP here."""
 
 
 def descriptors(driver: Driver) -> tuple[Descriptor, ...]:

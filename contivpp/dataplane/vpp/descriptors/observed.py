@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors.driver import Driver, DriverDescriptor
 from contivpp.dataplane.vpp.descriptors.names import Tag, is_device
 from contivpp.dataplane.vpp.values.observed import DeviceName, InterfaceState
 from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, Outcome
 
-NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "want_interface_events": ("enable_disable", "pid"),
-    "sw_interface_event": ("sw_if_index",),
-}
-"""The messages, and of each the fields, that are used here."""
+NEEDS: Final = load("observed")
+"""What is used of VPP here."""
 _CARRIES: Final = 3  # IF_STATUS_API_FLAG_ADMIN_UP and IF_STATUS_API_FLAG_LINK_UP
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from contivpp.dataplane.vpp.api.errors import VppError
-from contivpp.dataplane.vpp.descriptors.driver import Driver, Needs
+from contivpp.dataplane.vpp.contract.model import Contract
+from contivpp.dataplane.vpp.descriptors.driver import Driver
 from contivpp.scheduler.api import DONE, Dependency, Descriptor, Observed, Operation, OperationKind, Outcome
 
 
@@ -24,7 +25,7 @@ def remedy(missing: Sequence[str], plugin: str) -> str:
 class OptionalDescriptor:
     """A descriptor that is asked only while VPP has its messages."""
 
-    def __init__(self, descriptor: Descriptor, driver: Driver, *, needs: Needs, plugin: str) -> None:
+    def __init__(self, descriptor: Descriptor, driver: Driver, *, needs: Contract, plugin: str) -> None:
         """Takes the descriptor, what it needs, and the file name of the plugin that has that; "" is VPP itself."""
         self._descriptor = descriptor
         self._driver = driver

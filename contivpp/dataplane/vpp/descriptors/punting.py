@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors.driver import (
     NO_INTERFACE,
     Driver,
@@ -24,13 +25,8 @@ from contivpp.dataplane.vpp.values.punting import PuntRedirect
 from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, OperationKind, Outcome
 
 OPTIONAL: Final = True
-NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "add_del_ip_punt_redirect_v2": ("is_add", "punt"),
-    "ip_punt_redirect_v2_dump": ("sw_if_index", "af"),
-    "ip_punt_redirect_v2_details": ("punt",),
-    "set_punt": ("is_add", "punt"),
-}
-"""The messages, and of each the fields, that are used here."""
+NEEDS: Final = load("punting")
+"""What is used of VPP here."""
 _L4: Final = 0  # PUNT_API_TYPE_L4
 _PROTOCOLS: Final = (6, 17)  # TCP, UDP
 _EVERY_PORT: Final = 0xFFFF

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from contivpp.dataplane.vpp.api.errors import VppError
+from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors.driver import NO_INTERFACE, Driver, DriverDescriptor, Request
 from contivpp.dataplane.vpp.descriptors.kinds.kind import tag_request
 from contivpp.dataplane.vpp.values.interfaces import interface_key
@@ -19,13 +20,8 @@ from contivpp.dataplane.vpp.values.receiving import RxMode, RxPlacement
 from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, OperationKind, Outcome
 
 OPTIONAL: Final = True
-NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "sw_interface_set_rx_mode": ("sw_if_index", "queue_id_valid", "queue_id", "mode"),
-    "sw_interface_set_rx_placement": ("sw_if_index", "queue_id", "worker_id", "is_main"),
-    "sw_interface_rx_placement_dump": ("sw_if_index",),
-    "sw_interface_rx_placement_details": ("sw_if_index", "queue_id", "worker_id", "mode"),
-}
-"""The messages, and of each the fields, that are used here."""
+NEEDS: Final = load("receiving")
+"""What is used of VPP here."""
 _MODES: Final[tuple[Literal["polling", "interrupt", "adaptive"], ...]] = ("polling", "interrupt", "adaptive")
 """By VPP's numbers, from 1."""
 _LETTERS: Final = {mode[0]: mode for mode in _MODES}

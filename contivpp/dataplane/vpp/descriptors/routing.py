@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors.driver import (
     NO_INTERFACE,
     Driver,
@@ -23,15 +24,8 @@ from contivpp.dataplane.vpp.values.interfaces import interface_key
 from contivpp.dataplane.vpp.values.routing import VppNeighbour, VppRoute
 from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, Outcome
 
-NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "ip_table_dump": (),
-    "ip_route_add_del_v2": ("is_add", "is_multipath", "route"),
-    "ip_route_v2_dump": ("src", "table"),
-    "fib_source_dump": (),
-    "ip_neighbor_add_del": ("is_add", "neighbor"),
-    "ip_neighbor_dump": ("sw_if_index", "af"),
-}
-"""The messages, and of each the fields, that are used here."""
+NEEDS: Final = load("routing")
+"""What is used of VPP here."""
 _TYPES: Final = {"unicast": 0, "drop": 2, "unreachable": 5}  # FIB_API_PATH_TYPE_NORMAL, _DROP, _ICMP_UNREACH
 _STATIC: Final = 1  # IP_API_NEIGHBOR_FLAG_STATIC
 _API_SOURCE: Final = "API"  # what VPP calls the source of routes that came through the API
@@ -49,13 +43,15 @@ class RouteDescriptor(DriverDescriptor):
     prefix = VppRoute.prefix
 
     def dependencies(self, key: str, value: VppRoute) -> Iterable[Dependency]:
-        """The table, the one to look up again in, and the interface."""
+        """The table, the one to look up again in, the interface, and what the value waits for."""
         if value.vrf:
             yield Dependency("table", table_key(value.vrf, value.version))
         if value.via_vrf:
             yield Dependency("next table", table_key(value.via_vrf, value.version))
         if value.interface:
             yield Dependency("interface", interface_key(value.interface))
+        if value.waits_for:
+            yield Dependency("guard", value.waits_for)
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
         """One pipeline; an update takes the old path away first."""

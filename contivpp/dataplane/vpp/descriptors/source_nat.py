@@ -18,11 +18,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors.driver import (
     NO_INTERFACE,
     Driver,
     DriverDescriptor,
-    Needs,
     Request,
     is_add,
     prefix_of,
@@ -31,15 +31,8 @@ from contivpp.dataplane.vpp.values.interfaces import interface_key
 from contivpp.dataplane.vpp.values.source_nat import POLICY, Role, SourceNat, SourceNatInterface, SparedSubnet
 from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, OperationKind, Outcome
 
-NEEDS: Final[Needs] = {
-    "cnat_set_snat_addresses_v2": ("snat_ip4", "snat_ip6", "sw_if_index", "flags"),
-    "cnat_snat_addresses_dump": (),
-    "cnat_set_snat_policy": ("policy",),
-    "cnat_snat_policy_add_del_exclude_pfx": ("is_add", "prefix"),
-    "cnat_snat_policy_add_del_if": ("is_add", "table", "sw_if_index"),
-    "cli_inband": ("cmd",),
-}
-"""The messages, and of each the fields, that are used here."""
+NEEDS: Final = load("source_nat")
+"""What is used of VPP here."""
 _INSIDE_ONLY: Final = 1  # CNAT_POLICY_IF_PFX
 _KUBERNETES: Final = 2  # CNAT_POLICY_K8S
 _FLAGS: Final = 2 | 4  # no route for the address, and the policy is that of all tables

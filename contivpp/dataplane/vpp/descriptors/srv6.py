@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from contivpp.dataplane.vpp.api.errors import VppError
+from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors.driver import (
     NO_INTERFACE,
     Driver,
     DriverDescriptor,
-    Needs,
     Request,
     address_of,
     is_add,
@@ -37,20 +37,8 @@ from contivpp.dataplane.vpp.values.srv6 import (
 from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, OperationKind, Outcome
 
 OPTIONAL: Final = True
-NEEDS: Final[Needs] = {
-    "sr_localsid_add_del": ("is_del", "localsid", "behavior", "sw_if_index", "fib_table", "nh_addr", "end_psp"),
-    "sr_localsids_dump": (),
-    "sr_policy_add_v2": ("bsid_addr", "is_encap", "type", "fib_table", "sids", "encap_src"),
-    "sr_policy_mod_v2": ("bsid_addr", "operation", "sl_index", "sids", "encap_src"),
-    "sr_policy_del": ("bsid_addr",),
-    "sr_policies_v2_dump": (),
-    "sr_policies_with_sl_index_dump": (),
-    "sr_steering_add_del": ("is_del", "bsid_addr", "table_id", "prefix", "sw_if_index", "traffic_type"),
-    "sr_steering_pol_dump": (),
-    "sr_set_encap_source": ("encaps_source",),
-    "cli_inband": ("cmd",),
-}
-"""The messages, and of each the fields, that are used here."""
+NEEDS: Final = load("srv6")
+"""What is used of VPP here."""
 _BEHAVIOURS: Final = {
     "End": 1,
     "End.X": 2,

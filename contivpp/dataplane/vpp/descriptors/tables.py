@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors.driver import Driver, DriverDescriptor, Request, is_add
 from contivpp.dataplane.vpp.values.addressing import Table
 from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, Outcome
 
-NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "ip_table_add_del_v2": ("table", "is_add"),
-    "ip_table_dump": (),
-}
-"""The messages, and of each the fields, that are used here."""
+NEEDS: Final = load("tables")
+"""What is used of VPP here."""
 NO_NUMBER: Final = 0xFFFFFFFF
 """What the tables have instead that VPP makes for itself, such as those of segment routing."""
 

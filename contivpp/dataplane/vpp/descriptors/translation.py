@@ -16,11 +16,11 @@ from typing import Any, Final
 
 from contivpp.dataplane.vpp.api.connection import Connection
 from contivpp.dataplane.vpp.api.errors import VppError
+from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors.driver import (
     NO_INTERFACE,
     Driver,
     DriverDescriptor,
-    Needs,
     Request,
     address_of,
     is_add,
@@ -31,15 +31,8 @@ from contivpp.dataplane.vpp.values.interfaces import interface_key
 from contivpp.dataplane.vpp.values.translation import Backend, TranslatedInterface, Translation, translation_key
 from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, OperationKind, Outcome
 
-NEEDS: Final[Needs] = {
-    "cnat_translation_update": ("translation",),
-    "cnat_translation_del": ("id",),
-    "cnat_translation_dump": (),
-    "feature_cnat_enable_disable": ("sw_if_index", "enable_disable"),
-    "feature_enable_disable": ("arc_name", "feature_name", "sw_if_index", "enable"),
-    "feature_is_enabled": ("arc_name", "feature_name", "sw_if_index"),
-}
-"""The messages, and of each the fields, that are used here."""
+NEEDS: Final = load("translation")
+"""What is used of VPP here."""
 _PROTOCOLS: Final = {"tcp": 6, "udp": 17, "sctp": 132}
 _PROTOCOL_NAMES: Final = {number: name for name, number in _PROTOCOLS.items()}
 _BALANCING: Final = {"hash": 0, "maglev": 1}

@@ -12,13 +12,14 @@ import contextlib
 import logging
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from contivpp.dataplane.vpp.api import cli
 from contivpp.dataplane.vpp.api.connection import Connection
 from contivpp.dataplane.vpp.api.errors import VppError
+from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors.driver import Driver
 from contivpp.dataplane.vpp.descriptors.names import NO_INTERFACE, Tag
 from contivpp.dataplane.vpp.tracing.filter import VECTOR, FilterTable, tables
@@ -27,14 +28,8 @@ from contivpp.model.trace import Flow, TracedPacket
 
 log = logging.getLogger(__name__)
 
-NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    **cli.NEEDS,
-    "sw_interface_dump": (),
-    "classify_add_del_table": ("is_add", "nbuckets", "memory_size", "skip_n_vectors", "match_n_vectors", "mask"),
-    "classify_add_del_session": ("is_add", "table_index", "match"),
-    "classify_trace_set_table": ("table_index",),
-}
-"""The messages, and of each the fields, that are used here. A VPP that lacks one is driven all the same."""
+NEEDS: Final = load("tracing")
+"""What is used of VPP here. A VPP that lacks some of it is driven all the same."""
 INPUTS: Final = (
     "af-packet-input",
     "tap-input",
@@ -97,7 +92,7 @@ class Tracer:
                 left = self._running.ends - loop.time()
                 raise TraceBusyError(f"another flow is being traced here, for {max(left, 0):.0f} s more at most")
             connection = self._driver.connection
-            if missing := connection.definitions.lacks(NEEDS):
+            if missing := self._driver.lacks(NEEDS):
                 raise VppError(f"this VPP cannot trace one flow: it lacks {', '.join(missing)}")
             seconds = min(seconds, LONGEST)
             trace = _Trace(secrets.token_hex(8), flow, connection, loop.time() + seconds)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
-from contivpp.dataplane.vpp.descriptors.driver import Driver, Needs, Request
+from contivpp.dataplane.vpp.descriptors.driver import Driver, Request
 from contivpp.dataplane.vpp.descriptors.kinds.kind import NO_MAC, Kind
 from contivpp.dataplane.vpp.descriptors.names import Interfaces, Tag
 from contivpp.dataplane.vpp.values.interfaces import HostInterface
@@ -26,11 +26,7 @@ class HostInterfaceKind(Kind):
     type = HostInterface
     slow = True
     identity = ("host_name",)
-    needs: ClassVar[Needs] = {
-        "af_packet_create_v3": ("mode", "hw_addr", "use_random_hw_addr", "host_if_name", "tx_frame_size", "flags"),
-        "af_packet_delete": ("host_if_name",),
-        "af_packet_dump": (),
-    }
+    family = "af_packet"
     dump = ("af_packet_dump", {})
 
     def dependencies(self, value: HostInterface, driver: Driver) -> Iterable[Dependency]:

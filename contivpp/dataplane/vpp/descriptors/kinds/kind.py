@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from contivpp.dataplane.vpp.api.errors import VppRefused
-from contivpp.dataplane.vpp.descriptors.driver import Driver, Needs, Request
+from contivpp.dataplane.vpp.contract.model import Contract, load
+from contivpp.dataplane.vpp.descriptors.driver import Driver, Request
 from contivpp.dataplane.vpp.descriptors.names import Interfaces, Tag
 from contivpp.scheduler.api import Dependency
 
@@ -21,7 +23,7 @@ class Kind(ABC):
 
     Attributes:
         type: of its values.
-        needs: the messages, and of each the fields, that are used.
+        family: the part of the contract that has its messages; "" when it has none of its own.
         plugin: the file name of the plugin that has them, when a VPP may lack it; "" when it may not.
         dump: the request that lists the interfaces of this kind; None when their common list says enough.
         adopts: whether its interfaces are there without being made.
@@ -33,7 +35,7 @@ class Kind(ABC):
     """
 
     type: ClassVar[type]
-    needs: ClassVar[Needs]
+    family: ClassVar[str]
     plugin: ClassVar[str] = ""
     dump: ClassVar[Request | None] = None
     adopts: ClassVar[bool] = False
@@ -41,6 +43,11 @@ class Kind(ABC):
     mutable: ClassVar[frozenset[str]] = frozenset({"mtu"})
     gone: ClassVar[frozenset[str]] = frozenset({"INVALID_SW_IF_INDEX"})
     slow: ClassVar[bool] = False
+
+    @functools.cached_property
+    def needs(self) -> Contract:
+        """What is used of VPP for this kind alone."""
+        return load(self.family) if self.family else Contract()
 
     def dependencies(self, value: Any, driver: Driver) -> Iterable[Dependency]:
         """What must be there before; none."""

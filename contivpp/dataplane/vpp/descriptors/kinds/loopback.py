@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-from contivpp.dataplane.vpp.descriptors.driver import Needs, Request
+from contivpp.dataplane.vpp.descriptors.driver import Request
 from contivpp.dataplane.vpp.descriptors.kinds.kind import Kind
 from contivpp.dataplane.vpp.descriptors.names import Interfaces, Tag
 from contivpp.dataplane.vpp.values.interfaces import Loopback
@@ -14,7 +14,8 @@ class LoopbackKind(Kind):
     """Software interfaces; a bridge domain learns of a new MAC of its routed end."""
 
     type = Loopback
-    needs: ClassVar[Needs] = {"create_loopback_instance": ("mac_address",), "delete_loopback": ("sw_if_index",)}
+    family = "loopback"
+    identity = ("mac",)
     mutable = frozenset({"mtu", "mac"})
 
     def create(self, value: Loopback, interfaces: Interfaces) -> Request:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterable
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from contivpp.dataplane.vpp.api.errors import VppRefused
-from contivpp.dataplane.vpp.descriptors.driver import Driver, Needs, Request
+from contivpp.dataplane.vpp.descriptors.driver import Driver, Request
 from contivpp.dataplane.vpp.descriptors.kinds.kind import NO_MAC, Kind
 from contivpp.dataplane.vpp.descriptors.names import Interfaces, Tag
 from contivpp.dataplane.vpp.values.memif import Memif, memif_socket_key
@@ -30,15 +30,7 @@ class MemifKind(Kind):
     type = Memif
     plugin = "memif_plugin.so"
     identity = ("socket", "id")
-    needs: ClassVar[Needs] = {
-        "memif_create_v2": (
-            *("role", "mode", "rx_queues", "tx_queues", "id", "socket_id", "ring_size", "buffer_size"),
-            *("hw_addr", "secret"),
-        ),
-        "memif_delete": ("sw_if_index",),
-        "memif_dump": (),
-        "memif_details": ("sw_if_index", "id", "role", "mode", "socket_id"),
-    }
+    family = "memif"
     dump = ("memif_dump", {})
     mutable = frozenset({"mtu", "mac"})
 

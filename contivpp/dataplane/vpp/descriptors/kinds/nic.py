@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 from contivpp.dataplane.vpp.api.errors import VppError
-from contivpp.dataplane.vpp.descriptors.driver import Driver, Needs, Request
+from contivpp.dataplane.vpp.descriptors.driver import Driver, Request
 from contivpp.dataplane.vpp.descriptors.kinds.kind import Kind, flags_request, is_up, mtu_request, tag_request
 from contivpp.dataplane.vpp.descriptors.names import ADOPTED, Interfaces, Tag
 from contivpp.dataplane.vpp.values.nic import Nic
@@ -18,7 +18,7 @@ class NicKind(Kind):
     """The tag keeps the MTU and the state that the NIC had before."""
 
     type = Nic
-    needs: ClassVar[Needs] = {}
+    family = ""
     adopts = True
 
     def dependencies(self, value: Nic, driver: Driver) -> Iterable[Dependency]:

@@ -7,10 +7,10 @@ name. VPP names them after the pipe: "pipe0.0" and "pipe0.1".
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from contivpp.dataplane.vpp.api.errors import VppError
-from contivpp.dataplane.vpp.descriptors.driver import Driver, Needs, Request
+from contivpp.dataplane.vpp.descriptors.driver import Driver, Request
 from contivpp.dataplane.vpp.descriptors.kinds.kind import Kind, flags_request, mtu_request, tag_request
 from contivpp.dataplane.vpp.descriptors.names import Interfaces, Tag
 from contivpp.dataplane.vpp.values.interfaces import Pipe, PipeEnd, interface_key
@@ -24,12 +24,7 @@ class PipeKind(Kind):
     """The pipe itself, which carries nothing."""
 
     type = Pipe
-    needs: ClassVar[Needs] = {
-        "pipe_create": ("is_specified",),
-        "pipe_delete": ("sw_if_index",),
-        "pipe_dump": (),
-        "pipe_details": ("sw_if_index",),
-    }
+    family = "pipe"
     dump = ("pipe_dump", {})
     mutable = frozenset()
 
@@ -54,7 +49,7 @@ class PipeEndKind(Kind):
     """An end."""
 
     type = PipeEnd
-    needs: ClassVar[Needs] = {}
+    family = ""
     adopts = True
 
     def dependencies(self, value: PipeEnd, driver: Driver) -> Iterable[Dependency]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from contivpp.dataplane.vpp.api.errors import VppRefused
-from contivpp.dataplane.vpp.descriptors.driver import Driver, Needs, Request
+from contivpp.dataplane.vpp.descriptors.driver import Driver, Request
 from contivpp.dataplane.vpp.descriptors.kinds.kind import Kind
 from contivpp.dataplane.vpp.descriptors.names import Interfaces, Tag
 from contivpp.dataplane.vpp.values.interfaces import interface_key
@@ -26,10 +26,7 @@ class SubInterfaceKind(Kind):
 
     type = SubInterface
     identity = ("parent", "vlan", "inner_vlan")
-    needs: ClassVar[Needs] = {
-        "create_subif": ("sw_if_index", "sub_id", "sub_if_flags", "outer_vlan_id", "inner_vlan_id"),
-        "delete_subif": ("sw_if_index",),
-    }
+    family = "subinterface"
 
     def dependencies(self, value: SubInterface, driver: Driver) -> Iterable[Dependency]:
         """The parent."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from contivpp.dataplane.vpp.api.errors import VppRefused
-from contivpp.dataplane.vpp.descriptors.driver import Needs, Request
+from contivpp.dataplane.vpp.descriptors.driver import Request
 from contivpp.dataplane.vpp.descriptors.kinds.kind import Kind
 from contivpp.dataplane.vpp.descriptors.names import Interfaces, Tag
 from contivpp.dataplane.vpp.values.tap import Tap
@@ -21,19 +21,7 @@ class TapKind(Kind):
     slow = True
     plugin = "tap_plugin.so"
     identity = ("host_name", "netns")
-    needs: ClassVar[Needs] = {
-        "tap_create_v3": (
-            *("use_random_mac", "mac_address", "num_rx_queues", "num_tx_queues", "tx_ring_sz", "rx_ring_sz"),
-            *("host_mtu_set", "host_mtu_size", "host_mac_addr_set", "host_mac_addr", "tap_flags"),
-            *("host_namespace_set", "host_namespace", "host_if_name_set", "host_if_name"),
-        ),
-        "tap_delete_v2": ("sw_if_index",),
-        "sw_interface_tap_v2_dump": ("sw_if_index",),
-        "sw_interface_tap_v2_details": (
-            *("sw_if_index", "tx_ring_sz", "rx_ring_sz", "host_mtu_size", "host_mac_addr", "tap_flags"),
-            *("host_if_name", "host_namespace"),
-        ),
-    }
+    family = "tap"
     dump = ("sw_interface_tap_v2_dump", {})
     mutable = frozenset({"mtu", "mac"})
 

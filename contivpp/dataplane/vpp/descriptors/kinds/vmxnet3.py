@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
-from contivpp.dataplane.vpp.descriptors.driver import Needs, Request
+from contivpp.dataplane.vpp.descriptors.driver import Request
 from contivpp.dataplane.vpp.descriptors.kinds.kind import Kind
 from contivpp.dataplane.vpp.descriptors.names import Interfaces, Tag
 from contivpp.dataplane.vpp.values.nic import Vmxnet3
@@ -20,12 +20,7 @@ class Vmxnet3Kind(Kind):
     type = Vmxnet3
     plugin = "vmxnet3_plugin.so"
     identity = ("pci",)
-    needs: ClassVar[Needs] = {
-        "vmxnet3_create": ("pci_addr", "rxq_size", "rxq_num", "txq_size", "txq_num", "enable_gso"),
-        "vmxnet3_delete": ("sw_if_index",),
-        "sw_vmxnet3_interface_dump": ("sw_if_index",),
-        "sw_vmxnet3_interface_details": ("sw_if_index", "pci_addr", "rx_count", "rx_list", "tx_count", "tx_list"),
-    }
+    family = "vmxnet3"
     dump = ("sw_vmxnet3_interface_dump", {})
 
     def create(self, value: Vmxnet3, interfaces: Interfaces) -> Request:

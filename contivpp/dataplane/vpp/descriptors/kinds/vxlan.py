@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
-from contivpp.dataplane.vpp.descriptors.driver import NO_INTERFACE, Driver, Needs, Request, address_of
+from contivpp.dataplane.vpp.descriptors.driver import NO_INTERFACE, Driver, Request, address_of
 from contivpp.dataplane.vpp.descriptors.kinds.kind import Kind
 from contivpp.dataplane.vpp.descriptors.names import Interfaces, Tag
 from contivpp.dataplane.vpp.values.addressing import table_key
@@ -21,10 +21,7 @@ class VxlanKind(Kind):
 
     type = VxlanTunnel
     identity = ("source", "destination", "vni", "vrf")
-    needs: ClassVar[Needs] = {
-        "vxlan_add_del_tunnel_v3": ("is_add", "src_address", "dst_address", "encap_vrf_id", "vni"),
-        "vxlan_tunnel_v2_dump": ("sw_if_index",),
-    }
+    family = "vxlan"
     dump = ("vxlan_tunnel_v2_dump", {"sw_if_index": NO_INTERFACE})
     mutable = frozenset()
     gone = Kind.gone | {"NO_SUCH_ENTRY"}
