@@ -19,8 +19,10 @@ LIMITS: Mapping[str, Mapping[str, str]] = {
         "are cut",
         "sctp-ports": "VPP's access lists see no ports of SCTP: docs/vpp-policies.md",
         "sctp-refusal": "an ICMP error about SCTP is not translated back, and the kernel here has no SCTP of its own",
-        "transit-source": "what comes in by a NIC for a pod of another node gets the node's address, so that the "
-        "replies come back the same way",
+        "transit": "what comes in by a NIC for a pod of another node gets the node's address, translated or not: who "
+        "routes to pods must know each node's part of their subnet",
+        "sctp-spread": "all associations of a client go to one endpoint, and none gets another source: a pod does not "
+        "reach itself, nor the outside an endpoint on another node than it came to",
     },
     "linux": {},
 }

@@ -4,7 +4,8 @@
                        === br1 === eth1 of every node          the data plane's NICs, where it wants NICs of its own
 
 The router knows one way to all pods, through the first node: what the outside sends to another node's pods crosses a
-tunnel, and what they send does not. Kubernetes' part (objects, kubelet) is played by this class.
+tunnel, and what they send does not. To a data plane that lacks "transit" it knows the way to each node's pods.
+Kubernetes' part (objects, kubelet) is played by this class.
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ class NamespacesWorld(World):
             self._switch_on(node, self._numbers[node])
             # One after the other, so that the nodes' IDs are in the order of their numbers.
             self._machines[node].node.wait_until_ready(60)
+            self._tell_router(node)
         self._switch = self._station("switch", netns_path(self._cluster.switch))
         for endpoint in self.everybody():
             endpoint.station.wait_until_ready()
@@ -152,6 +154,16 @@ class NamespacesWorld(World):
         machine.start()
         station = self._station(node, netns_path(machine.node.netns))
         self.hosts[node] = Endpoint(node, "host", node, machine.node.addresses, station)
+
+    def _tell_router(self, node: str) -> None:
+        """Where a node's pods are; without that the first node passes their packets on."""
+        if "transit" not in self.lacks:
+            return
+        parts = self._machines[node].node.get("contiv/v1/ipam")["podSubnetThisNode"].split(",")
+        for part, network in zip(parts, self.networks, strict=True):
+            version = ("-6",) if network.version == 6 else ("-4",)
+            way = bare(network.nic(self._numbers[node]))
+            ip(*version, "route", "replace", part, "via", way, netns=f"{self._cluster.prefix}-router")
 
     def _namespace(self, name: str) -> str:
         made = f"{self._cluster.prefix}-{name}"
@@ -283,6 +295,7 @@ class NamespacesWorld(World):
         self._configure()
         self._switch_on(node, self._numbers[node])
         self._machines[node].node.wait_until_ready(60)
+        self._tell_router(node)
         self.hosts[node].station.wait_until_ready()
 
     def node_addresses(self, node: str, *, of: Endpoint | None = None) -> tuple[str, ...]:
