@@ -320,6 +320,22 @@ def test_udp_leaves_an_endpoint_that_is_gone(world: World, pods: Mapping[str, En
     assert said["silence"] < MOST_SILENCE, said
 
 
+def test_a_forwarder_that_died_comes_back_with_all_services(
+    world: World, pods: Mapping[str, Endpoint], looks: Looks, version: int
+) -> None:
+    if "forwarder" not in world.roles:
+        pytest.skip("the kernel carries the packets, and does not die alone")
+    port = ("", "TCP", 80, PORT, NODE_PORT)
+    world.apply(service("back", [cluster_ip(version, 32)], port))
+    world.apply(endpoints("back", of(pods, "a1", "b1"), port, version=version))
+    looks.become_right()
+    for node in world.nodes[:2]:
+        world.kill("forwarder", node)
+        world.start("forwarder", node)
+    world.wait_until_ready()
+    looks.become_right()
+
+
 def test_an_agent_that_starts_again_finds_its_services_as_they_are(
     world: World, pods: Mapping[str, Endpoint], looks: Looks, version: int
 ) -> None:
