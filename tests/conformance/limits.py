@@ -26,3 +26,11 @@ LIMITS: Mapping[str, Mapping[str, str]] = {
     },
     "linux": {},
 }
+WITHOUT_OVERLAY: Mapping[str, Mapping[str, str]] = {
+    "vpp": {
+        "outside-to-host": "the host is a pod to cnat, or it would hide from other nodes' pods: its answers to the outside "
+        "take its own way out, and so does its refusal where there is no endpoint",
+    },
+    "linux": {},
+}
+"""What it cannot do besides when no tunnels join the nodes."""

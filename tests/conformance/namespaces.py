@@ -23,7 +23,7 @@ from typing import Any
 from contivpp.dataplane.linux import offload
 from contivpp.model import keys
 from tests.conformance.kubernetes import Records, node_object, pod_object
-from tests.conformance.limits import LIMITS
+from tests.conformance.limits import LIMITS, WITHOUT_OVERLAY
 from tests.conformance.machine import Machine
 from tests.conformance.plan import FAMILIES, OUTSIDE, ROUTER, Family, Networks, bare, contiv_conf
 from tests.conformance.stations import Station, archive
@@ -60,7 +60,7 @@ class NamespacesWorld(World):
         self.networks: tuple[Networks, ...] = FAMILIES[family]
         self.families = tuple(one.version for one in self.networks)
         self.dataplane = dataplane
-        self.lacks = LIMITS[dataplane]
+        self.lacks = {**LIMITS[dataplane], **(WITHOUT_OVERLAY[dataplane] if transport == "nooverlay" else {})}
         self.roles = frozenset[Role](("agent", "store", "forwarder") if dataplane == "vpp" else ("agent", "store"))
         self._mtu = mtu
         self._transport = transport

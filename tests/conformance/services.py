@@ -136,6 +136,8 @@ class Looks:
                     target=(address, port, protocol),
                     lacks=world.lacks,
                 )
+                if source.kind == "outside" and "outside-to-host" in world.lacks and self._meets_a_host(expected):
+                    continue
                 if expected != NOBODY:
                     asked += [(Probe(source, address, port, protocol), here, expected)] * self._count(expected)
         asked = [asked[number] for start in range(self.times) for number in range(start, len(asked), self.times)]
@@ -144,6 +146,11 @@ class Looks:
             some = [probe for probe, _, _ in asked[start : start + MOST_PROBES]]
             results += world.probe(some, timeout=2.5)
         return self._judge(zip(asked, results, strict=True))
+
+    def _meets_a_host(self, expected: Any) -> bool:
+        """Whether a host is among those who answer: also with a refusal."""
+        hosts = {address for host in self.world.hosts.values() for address in host.addresses}
+        return expected == REFUSED or (not isinstance(expected, str) and any(end in hosts for end, _ in expected))
 
     def _count(self, expected: Any) -> int:
         return 1 if expected in (REFUSED, DROPPED) else 2 if len(expected) == 1 else self.times
