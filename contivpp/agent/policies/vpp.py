@@ -6,8 +6,13 @@ out has its replies let pass by whatever other list. VPP knows no sets, so the p
 addresses together. VPP knows no tiers either: where a rule of a tier passes, what the following tiers say of its
 connections is written in its place. What was tried and why it is so: docs/vpp-policies.md.
 
-VPP sees no ports of SCTP. Nothing is opened by that: a rule that allows single ports of it matches nothing, and one
-that denies them denies all of SCTP to its peers.
+VPP makes a connection of whichever packet comes first. So where a direction has no table, only the packet that opens
+a TCP connection does: what a pod still sends on one that its other table forbids from now on passes, but makes no
+connection of it again, and it is cut.
+
+VPP sees no ports of SCTP, nor can it then tell who opened an association. Nothing is opened by that: a rule that allows
+single ports of it matches nothing, one that denies them, or passes, denies all of SCTP to its peers, and what is
+allowed passes without "reflect", so that both tables of a pod must allow a peer.
 """
 
 from __future__ import annotations
@@ -27,8 +32,11 @@ from contivpp.policies.model import LAST_PORT, Action, Block, Direction, Member,
 from contivpp.scheduler.api import by_key
 
 DENY: Final = "policy/deny"
+_TCP: Final = "TCP"
 _SCTP: Final = "SCTP"
-_NUMBERS: Final = {"": 0, "TCP": 6, "UDP": 17, _SCTP: 132}
+_NUMBERS: Final = {"": 0, _TCP: 6, "UDP": 17, _SCTP: 132}
+_OPENING: Final = (0x12, 0x02)
+"""Of the flags SYN and ACK, the first one alone: mask and value."""
 _ICMP: Final = {4: 1, 6: 58}
 _TYPES: Final = {4: ((3, 3), (11, 12)), 6: ((1, 4), (133, 137))}
 """Errors about connections; of IPv6 also what finds neighbours and routers."""
@@ -80,16 +88,13 @@ class VppPolicies:
         addresses = {version_of(one): one for one in pod.addresses if version_of(one) in versions}
         hosts = [*own.host, *own.management]
         hosts += [str(family.host_link_linux(own.id)) for family in plan.families if own.id]
-        tables_of = {direction: _flattened(tables.of(direction), members) for direction in Direction}
         lists = []
-        for direction, other, way in (
-            (Direction.EGRESS, Direction.INGRESS, "in"),
-            (Direction.INGRESS, Direction.EGRESS, "out"),
-        ):
+        for direction, way in ((Direction.EGRESS, "in"), (Direction.INGRESS, "out")):
             free = [*addresses.values(), *(hosts if direction is Direction.INGRESS else ())]
             decided = [(_Match(_only(one)), Action.ALLOW) for one in dict.fromkeys(free)]
-            decided += _both_ways(tables_of[direction], tables_of[other])
-            rules = [*_errors(versions), *_rules(direction, addresses, decided)]
+            table = tables.of(direction)
+            rules = [*_errors(versions), *_rules(direction, addresses, decided, middle=True)]
+            rules += _rules(direction, addresses, _flattened(table, members), middle=bool(table))
             lists.append(Acl(f"{name}/{way}", tuple(dict.fromkeys(rules))))
         inbound, outbound = lists
         interface = self._interface_of(pod.sandbox.container_id)
@@ -116,35 +121,33 @@ def _errors(versions: Sequence[int]) -> Iterator[AclRule]:
 
 
 def _rules(
-    direction: Direction, addresses: Mapping[int, str], decided: Iterable[tuple[_Match, Action]]
+    direction: Direction, addresses: Mapping[int, str], decided: Iterable[tuple[_Match, Action]], *, middle: bool
 ) -> Iterator[AclRule]:
-    """What is decided of the connections of a pod, as rules for its own addresses and no others."""
+    """What is decided of the connections of a pod, as rules for its own addresses and no others.
+
+    Args:
+        direction: of the connections.
+        addresses: of the pod by IP version.
+        decided: in order.
+        middle: whether a packet in the middle of a TCP connection makes it one that is known, and not only its first.
+    """
     for match, action in decided:
         version = version_of(match.subnet)
         if version not in addresses:
             continue
         ends = (match.subnet, _only(addresses[version]))
         source, destination = ends if direction is Direction.INGRESS else ends[::-1]
-        yield AclRule(
-            "deny" if action is Action.DENY else "permit" if match.protocol == _SCTP else "reflect",
-            source,
-            destination,
-            _NUMBERS[match.protocol],
-            destination_ports=match.ports,
-        )
-
-
-def _both_ways(
-    decided: Iterable[tuple[_Match, Action]], other: Iterable[tuple[_Match, Action]]
-) -> Iterator[tuple[_Match, Action]]:
-    """The same decisions, with those that allow SCTP left to the table of the other direction."""
-    backwards = list(other)
-    for match, action in decided:
-        if action is Action.ALLOW and match.protocol in ("", _SCTP):
-            yield from _decided(_Match(match.subnet, _SCTP), Action.PASS, backwards)
-            if match.protocol == _SCTP:
-                continue
-        yield match, action
+        if action is Action.DENY:
+            yield AclRule("deny", source, destination, _NUMBERS[match.protocol], destination_ports=match.ports)
+            continue
+        if match.protocol in ("", _SCTP):
+            yield AclRule("permit", source, destination, _NUMBERS[_SCTP])
+        if match.protocol in ("", _TCP) and not middle:
+            ports = match.ports
+            yield AclRule("reflect", source, destination, _NUMBERS[_TCP], destination_ports=ports, tcp_flags=_OPENING)
+            yield AclRule("permit", source, destination, _NUMBERS[_TCP], destination_ports=ports)
+        if match.protocol != _SCTP:
+            yield AclRule("reflect", source, destination, _NUMBERS[match.protocol], destination_ports=match.ports)
 
 
 def _flattened(table: Table, members: MembersOf) -> list[tuple[_Match, Action]]:

@@ -93,6 +93,46 @@ def services() -> dict[str, Any]:
     )
 
 
+LINKS = (
+    "0e12ab34cd56ef7",
+    "12ab34cd56ef789",
+    "1e5",
+    "0x12",
+    "100000000000000",
+    "7.5",
+    "9-a",
+    "ip",
+    "drop",
+    "tcp",
+    "c0ffee",
+    "_x",
+)
+"""The beginnings of containers' IDs, and words that mean something to nft."""
+
+
+async def test_a_link_may_have_any_name(plane: LinuxDataplane) -> None:
+    def values(address: str) -> dict[str, Any]:
+        return by_key(
+            NftSet("policy/links", "type ifname", holds="elements"),
+            NftSet("policy/own", "type ifname . ipv4_addr", holds="elements"),
+            NftSet("policy/to", "type ipv4_addr . ifname : verdict", holds="elements"),
+            NftSet("policy/some", "type ifname", members=frozenset(LINKS)),
+            *(NftElement("policy/links", one) for one in LINKS),
+            *(NftElement("policy/own", f"{one} . {address}") for one in LINKS),
+            *(NftElement("policy/to", f"{address} . {one}", "accept") for one in LINKS),
+        )
+
+    scheduler = Scheduler(plane.descriptors())
+    wanted = values("10.1.1.2")
+    assert (await scheduler.resync(wanted, description="all")).errors == {}
+    again = Scheduler(plane.descriptors())
+    assert (await again.resync(wanted, description="again")).executed == 0
+    other = values("10.1.1.3")
+    assert (await again.resync(other, description="other addresses")).errors == {}
+    assert (await Scheduler(plane.descriptors()).resync(other, description="and again")).executed == 0
+    assert (await again.resync({}, description="nothing")).errors == {}
+
+
 async def test_a_restart_finds_everything_and_does_nothing(plane: LinuxDataplane, tmp_path: Path) -> None:
     wanted = some_of_each() | services()
     first = await Scheduler(plane.descriptors()).resync(wanted)

@@ -24,6 +24,7 @@ CONFIG = ContivConfig.parse(
 PODS = {f"{where}/{name}": pod_of(where, name) for where in NAMESPACES for name in NAMES}
 NUMBERS = {"ICMP": 1, "TCP": 6, "UDP": 17, "SCTP": 132}
 HOST = "192.168.7.1"
+SYN, ACK = 0x02, 0x10
 
 
 class Lists:
@@ -49,8 +50,14 @@ class Lists:
         if source == target:
             return True
         own, other = (next(a for a in pod.addresses if (":" in a) == (version == 6)) for pod in (source, target))
-        leaves = self.passes(self._places[str(source)].inbound, own, other, protocol, port)
-        return leaves and self.passes(self._places[str(target)].outbound, own, other, protocol, port)
+        ways = [(source, target, own, other)]
+        if protocol == "SCTP":  # which knows no connections: answers are packets like any other
+            ways.append((target, source, other, own))
+        return all(
+            self.passes(self._places[str(one)].inbound, first, second, protocol, port)
+            and self.passes(self._places[str(another)].outbound, first, second, protocol, port)
+            for one, another, first, second in ways
+        )
 
     def comes(self, pod: Pod, source: str, protocol: str, port: int) -> bool:
         return self.passes(self._places[str(pod)].outbound, source, pod.addresses[0], protocol, port)
@@ -59,6 +66,11 @@ class Lists:
         return self.passes(self._places[str(pod)].inbound, source, target, "TCP", 80)
 
     def passes(self, names: tuple[str, ...], source: str, target: str, protocol: str, port: int) -> bool:
+        return self.decides(names, source, target, protocol, port) != "deny"
+
+    def decides(
+        self, names: tuple[str, ...], source: str, target: str, protocol: str, port: int, flags: int = SYN
+    ) -> str:
         for rule in (rule for name in names for rule in self._lists[name].rules):
             ends = ((source, rule.source), (target, rule.destination))
             if not all(ipaddress.ip_address(one) in ipaddress.ip_network(subnet) for one, subnet in ends):
@@ -67,8 +79,16 @@ class Lists:
                 continue
             if rule.protocol and not rule.destination_ports[0] <= port <= rule.destination_ports[1]:
                 continue
-            return rule.action != "deny"
+            if flags & rule.tcp_flags[0] != rule.tcp_flags[1]:
+                continue
+            return rule.action
         raise AssertionError("the last list decides on everything")
+
+    def inbound(self, pod: str) -> tuple[str, ...]:
+        return self._places[pod].inbound
+
+    def outbound(self, pod: str) -> tuple[str, ...]:
+        return self._places[pod].outbound
 
     def all(self) -> list[Acl]:
         return list(self._lists.values())
@@ -121,6 +141,24 @@ def test_sctp_passes_only_where_both_directions_are_open() -> None:
         assert lists.opens(PODS["x/b"], PODS["x/a"], protocol, 80, 4)
     for rule in (rule for one in lists.all() for rule in one.rules):
         assert rule.action != "reflect" or rule.protocol != NUMBERS["SCTP"]
+
+
+def test_what_a_free_direction_sends_on_an_old_connection_makes_no_new_one_of_it() -> None:
+    world = Simulation()
+    source, target = PODS["x/a"].addresses[0], PODS["y/a"].addresses[0]
+    pods = ("x/a", "y/a")
+    for flags, decisions in ((SYN, ["reflect", "reflect"]), (ACK, ["permit", "permit"])):
+        lists = Lists(world)
+        assert [
+            lists.decides(names, source, target, "TCP", 80, flags)
+            for names in (lists.inbound(pods[0]), lists.outbound(pods[1]))
+        ] == decisions
+    world.apply(policy("p", "y", policyTypes=["Ingress"], ingress=[{"from": [{"namespaceSelector": {}}]}]))
+    lists = Lists(world)
+    # What is allowed by a rule goes on after any change of the rules; answers on what is not are no connection.
+    assert lists.decides(lists.outbound("y/a"), source, target, "TCP", 80, ACK) == "reflect"
+    assert lists.decides(lists.inbound("y/a"), target, source, "TCP", 40000, SYN | ACK) == "permit"
+    assert lists.decides(lists.inbound("y/a"), target, source, "UDP", 40000) == "reflect"
 
 
 def test_the_own_host_always_comes_in_and_nobody_else_does_and_a_pod_sends_as_itself_only() -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from contivpp.dataplane.linux.nft.commands import Commands, carry_out
 from contivpp.dataplane.linux.nft.library import Nftables, NftError, is_gone, is_in_use
 from contivpp.dataplane.linux.nft.reading import FoundChain, FoundSet, TableReader
-from contivpp.dataplane.linux.nft.values import PREFIX, TABLE, NftChain, NftElement, NftSet
+from contivpp.dataplane.linux.nft.values import PREFIX, TABLE, NftChain, NftElement, NftSet, in_quotes
 from contivpp.scheduler.api import DONE, Dependency, Observed, Operation, OperationKind, Outcome
 
 _UNKNOWN: Final = "elsewhere"
@@ -37,6 +37,7 @@ class NftDescriptor:
         self._not_ours = not_ours
         self._there: set[str] = set()
         self._condemned: dict[str, Commands] = {}
+        self._links: dict[str, tuple[int, ...]] = {}
 
     def dependencies(self, key: str, value: Any) -> Iterable[Dependency]:
         """None."""
@@ -58,6 +59,7 @@ class NftDescriptor:
             if not name.startswith(self._not_ours):
                 for value in _set(name, item):
                     found[value.key] = Observed(value)
+                    self._learn(value)
         for name, chain in table.chains.items():
             if not name.startswith(self._not_ours):
                 known = NftChain(name, base=chain.base, digest=_digest(chain))
@@ -71,7 +73,9 @@ class NftDescriptor:
         for number in numbers:
             if operations[number].kind is OperationKind.CREATE:
                 self._condemned.pop(operations[number].key, None)
-        batch = [_commands(operations[number]) for number in numbers]
+        for number in numbers:
+            self._learn(operations[number].value)
+        batch = [_commands(operations[number], self._links) for number in numbers]
         errors = dict(zip(numbers, carry_out(self._nftables, batch), strict=True))
         outcomes = []
         for number, operation in enumerate(operations):
@@ -79,10 +83,15 @@ class NftDescriptor:
         self._clean(some_went=any(operation.kind is OperationKind.DELETE for operation in operations))
         return outcomes
 
+    def _learn(self, value: Any) -> None:
+        """Remembers in which sets names of links are written."""
+        if isinstance(value, NftSet) and (parts := value.link_parts):
+            self._links[value.name] = parts
+
     def _outcome(self, operation: Operation, error: str) -> Outcome:
         if operation.kind is OperationKind.DELETE:
             if is_in_use(error):
-                self._condemned[operation.key] = _commands(operation)
+                self._condemned[operation.key] = _commands(operation, self._links)
             elif error and not is_gone(error):
                 return Outcome(error=error)
             else:
@@ -118,16 +127,18 @@ def _needs_recreation(operation: Operation) -> bool:
     return False
 
 
-def _commands(operation: Operation) -> Commands:
+def _commands(operation: Operation, links: Mapping[str, tuple[int, ...]]) -> Commands:
+    """What an operation adds; `links` are the parts of elements that are names of links, by set."""
     commands, value = Commands(), operation.value
     match value:
         case NftSet():
             _set_commands(commands, operation, value)
         case NftElement():
+            element = in_quotes(value.element, links.get(value.set, ()))
             if operation.kind is not OperationKind.CREATE:
-                commands.removed[value.set] = [value.element]
+                commands.removed[value.set] = [element]
             if operation.kind is not OperationKind.DELETE:
-                commands.added[value.set] = [f"{value.element} : {value.data}" if value.data else value.element]
+                commands.added[value.set] = [f"{element} : {value.data}" if value.data else element]
         case NftChain():
             if operation.kind is OperationKind.DELETE:
                 commands.delete_chain(value.name)
@@ -146,8 +157,10 @@ def _set_commands(commands: Commands, operation: Operation, value: NftSet) -> No
         before = operation.previous.members
     else:
         commands.add_set(kind, value.name, value.definition, f"{value.holds} {value.digest}")
-    commands.removed[value.name] = sorted(member.partition(" : ")[0] for member in before - value.members)
-    commands.added[value.name] = sorted(value.members - before)
+    parts = value.link_parts
+    gone = sorted(member.partition(" : ")[0] for member in before - value.members)
+    commands.removed[value.name] = [in_quotes(member, parts) for member in gone]
+    commands.added[value.name] = [in_quotes(member, parts) for member in sorted(value.members - before)]
 
 
 def _remarked(chain: NftChain) -> list[str]:

@@ -53,6 +53,13 @@ class NftSet:
         """Whether its elements have data."""
         return " : " in self.definition
 
+    @property
+    def link_parts(self) -> tuple[int, ...]:
+        """Which parts of an element's key are names of links: nft takes those in quotes."""
+        kind, _, rest = self.definition.partition(" ")
+        types = rest.partition(";")[0].partition(" : ")[0] if kind == "type" else ""
+        return tuple(place for place, one in enumerate(types.split(" . ")) if one.strip() == "ifname")
+
 
 @dataclass(frozen=True, slots=True)
 class NftElement:
@@ -104,3 +111,12 @@ class NftChain:
 def digest_of(rules: tuple[str, ...]) -> str:
     """What identifies the rules of a chain, or the definition of a set."""
     return hashlib.sha256("\n".join(rules).encode()).hexdigest()[:20]
+
+
+def in_quotes(element: str, parts: tuple[int, ...]) -> str:
+    """An element as nft takes it: a name of a link may begin with a digit, or be a word of nft's."""
+    if not parts:
+        return element
+    key, colon, data = element.partition(" : ")
+    texts = [f'"{one}"' if place in parts else one for place, one in enumerate(key.split(" . "))]
+    return " . ".join(texts) + colon + data
