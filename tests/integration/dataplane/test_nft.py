@@ -110,7 +110,7 @@ LINKS = (
 """The beginnings of containers' IDs, and words that mean something to nft."""
 
 
-async def test_a_link_may_have_any_name(plane: LinuxDataplane) -> None:
+async def test_a_link_may_have_any_name(tmp_path: Path) -> None:
     def values(address: str) -> dict[str, Any]:
         return by_key(
             NftSet("policy/links", "type ifname", holds="elements"),
@@ -122,15 +122,17 @@ async def test_a_link_may_have_any_name(plane: LinuxDataplane) -> None:
             *(NftElement("policy/to", f"{address} . {one}", "accept") for one in LINKS),
         )
 
-    scheduler = Scheduler(plane.descriptors())
-    wanted = values("10.1.1.2")
-    assert (await scheduler.resync(wanted, description="all")).errors == {}
-    again = Scheduler(plane.descriptors())
-    assert (await again.resync(wanted, description="again")).executed == 0
-    other = values("10.1.1.3")
-    assert (await again.resync(other, description="other addresses")).errors == {}
-    assert (await Scheduler(plane.descriptors()).resync(other, description="and again")).executed == 0
-    assert (await again.resync({}, description="nothing")).errors == {}
+    wanted, other = values("10.1.1.2"), values("10.1.1.3")
+    with namespace() as netns:
+
+        def started_anew() -> Scheduler:
+            return Scheduler(LinuxDataplane(tmp_path, netns=netns).descriptors())
+
+        assert (await started_anew().resync(wanted, description="all")).errors == {}
+        assert (await started_anew().resync(wanted, description="again")).executed == 0
+        assert (await started_anew().resync(other, description="other addresses")).errors == {}
+        assert (await started_anew().resync(other, description="and again")).executed == 0
+        assert (await started_anew().resync({}, description="nothing")).errors == {}
 
 
 async def test_a_restart_finds_everything_and_does_nothing(plane: LinuxDataplane, tmp_path: Path) -> None:

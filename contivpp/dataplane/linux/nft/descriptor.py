@@ -59,7 +59,7 @@ class NftDescriptor:
             if not name.startswith(self._not_ours):
                 for value in _set(name, item):
                     found[value.key] = Observed(value)
-                    self._learn(value)
+                self._learn(name, item.link_parts)
         for name, chain in table.chains.items():
             if not name.startswith(self._not_ours):
                 known = NftChain(name, base=chain.base, digest=_digest(chain))
@@ -74,7 +74,8 @@ class NftDescriptor:
             if operations[number].kind is OperationKind.CREATE:
                 self._condemned.pop(operations[number].key, None)
         for number in numbers:
-            self._learn(operations[number].value)
+            if isinstance(value := operations[number].value, NftSet):
+                self._learn(value.name, value.link_parts)
         batch = [_commands(operations[number], self._links) for number in numbers]
         errors = dict(zip(numbers, carry_out(self._nftables, batch), strict=True))
         outcomes = []
@@ -83,10 +84,10 @@ class NftDescriptor:
         self._clean(some_went=any(operation.kind is OperationKind.DELETE for operation in operations))
         return outcomes
 
-    def _learn(self, value: Any) -> None:
-        """Remembers in which sets names of links are written."""
-        if isinstance(value, NftSet) and (parts := value.link_parts):
-            self._links[value.name] = parts
+    def _learn(self, name: str, link_parts: tuple[int, ...]) -> None:
+        """Remembers which parts of a set's keys are names of links."""
+        if link_parts:
+            self._links[name] = link_parts
 
     def _outcome(self, operation: Operation, error: str) -> Outcome:
         if operation.kind is OperationKind.DELETE:

@@ -16,12 +16,16 @@ _VERDICTS: Final = ("accept", "drop", "continue", "return")
 
 @dataclass(slots=True)
 class FoundSet:
-    """A set or map; `elements` by key with their data, "" in a set; `timeout` in seconds."""
+    """A set or map; `elements` by key with their data, "" in a set; `timeout` in seconds.
+
+    `link_parts` says which parts of a key are names of links.
+    """
 
     kind: str
     comment: str
     timeout: int
     elements: Mapping[str, str]
+    link_parts: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -73,7 +77,7 @@ def parse(listing: Sequence[Mapping[str, Any]]) -> FoundTable:
         for kind, found in item.items():
             if kind in ("set", "map"):
                 table.sets[found["name"]] = FoundSet(
-                    kind, found.get("comment", ""), found.get("timeout", 0), _elements(found)
+                    kind, found.get("comment", ""), found.get("timeout", 0), _elements(found), _places("ifname", found)
                 )
             elif kind == "chain":
                 table.chains[found["name"]] = FoundChain(_base(found))
@@ -88,9 +92,14 @@ def _base(chain: Mapping[str, Any]) -> str:
     return f"type {chain['type']} hook {chain['hook']} priority {chain['prio']}; policy {chain['policy']}"
 
 
-def _elements(found: Mapping[str, Any]) -> dict[str, str]:
+def _places(kind: str, found: Mapping[str, Any]) -> tuple[int, ...]:
+    """Which parts of the keys of a set are of a type."""
     types = found["type"] if isinstance(found["type"], list) else [found["type"]]
-    protocols = frozenset(place for place, name in enumerate(types) if name == "inet_proto")
+    return tuple(place for place, name in enumerate(types) if name == kind)
+
+
+def _elements(found: Mapping[str, Any]) -> dict[str, str]:
+    protocols = frozenset(_places("inet_proto", found))
     if "map" not in found:
         return {_key(item, protocols): "" for item in found.get("elem", ())}
     return {_key(key, protocols): _text(data) for key, data in found.get("elem", ())}
