@@ -30,6 +30,8 @@ pytestmark = pytest.mark.timeout(1800)
 
 TAGS = ("target", "peers", "block", "ports", "rules", "conflict", "action", "admin")
 STEPS = 25
+HICCUP = 2.0
+"""Seconds for which a busy machine may hold up what is allowed; that no packet is lost is asked of datagrams."""
 
 
 @pytest.fixture
@@ -94,7 +96,7 @@ def test_a_connection_that_a_new_policy_forbids_is_cut_and_others_are_not(nine: 
     said = {name: running.stop() for name, running in streams.items()}
     heard = {name: running.stop() for name, running in pulses.items()}
     assert said["x/a"]["error"] == "timeout" and heard["x/a"]["silence"] > 2, (said, heard)
-    assert said["x/b"]["error"] == "" and said["x/b"]["same"] and said["x/b"]["gap"] < 1, said
+    assert said["x/b"]["error"] == "" and said["x/b"]["same"] and said["x/b"]["gap"] < HICCUP, said
     assert heard["x/b"]["answered"] == heard["x/b"]["sent"], heard
 
 
