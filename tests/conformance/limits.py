@@ -28,8 +28,8 @@ LIMITS: Mapping[str, Mapping[str, str]] = {
 }
 WITHOUT_OVERLAY: Mapping[str, Mapping[str, str]] = {
     "vpp": {
-        "outside-to-host": "the host is a pod to cnat, or it would hide from other nodes' pods: its answers to the outside "
-        "take its own way out, and so does its refusal where there is no endpoint",
+        "to-host": "the host is a pod to cnat, or it would hide from other nodes' pods: its answers to the outside take "
+        "its own way out, and so does its refusal where there is no endpoint; nor does it reach itself",
     },
     "linux": {},
 }

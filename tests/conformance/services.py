@@ -136,7 +136,7 @@ class Looks:
                     target=(address, port, protocol),
                     lacks=world.lacks,
                 )
-                if source.kind == "outside" and "outside-to-host" in world.lacks and self._meets_a_host(expected):
+                if "to-host" in world.lacks and self._meets_a_host(source, expected):
                     continue
                 if expected != NOBODY:
                     asked += [(Probe(source, address, port, protocol), here, expected)] * self._count(expected)
@@ -147,10 +147,13 @@ class Looks:
             results += world.probe(some, timeout=2.5)
         return self._judge(zip(asked, results, strict=True))
 
-    def _meets_a_host(self, expected: Any) -> bool:
-        """Whether a host is among those who answer: also with a refusal."""
-        hosts = {address for host in self.world.hosts.values() for address in host.addresses}
-        return expected == REFUSED or (not isinstance(expected, str) and any(end in hosts for end, _ in expected))
+    def _meets_a_host(self, source: Endpoint, expected: Any) -> bool:
+        """Whether the outside meets a host, be it with a refusal, or a host itself."""
+        if isinstance(expected, str):
+            return expected == REFUSED and source.kind == "outside"
+        met = {address for host in self.world.hosts.values() for address in host.addresses}
+        met = met if source.kind == "outside" else set(source.addresses) if source.kind == "host" else set()
+        return any(end in met for end, _ in expected)
 
     def _count(self, expected: Any) -> int:
         return 1 if expected in (REFUSED, DROPPED) else 2 if len(expected) == 1 else self.times
