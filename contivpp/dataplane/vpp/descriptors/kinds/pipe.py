@@ -27,6 +27,7 @@ class PipeKind(Kind):
     family = "pipe"
     dump = ("pipe_dump", {})
     mutable = frozenset()
+    identity = ("name",)  # a pipe has nothing else: one without a tag was begun for whichever is made next
 
     def create(self, value: Pipe, interfaces: Interfaces) -> Request:
         """With a number of VPP's choice."""
