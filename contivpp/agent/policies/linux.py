@@ -39,7 +39,7 @@ _OPENER: Final = {4: "ct original ip saddr", 6: "ct original ip6 saddr"}
 _TARGET: Final = {4: "ct reply ip saddr", 6: "ct reply ip6 saddr"}
 _PEER: Final = {Direction.INGRESS: _OPENER, Direction.EGRESS: _TARGET}
 _LINK_LOCAL: Final = "fe80::/10"
-_ERRORS: Final = "meta l4proto { icmp, ipv6-icmp } ct state related accept"
+_ERRORS: Final = "meta l4proto { icmp, icmpv6 } ct state related accept"
 _HOOK: Final = "type filter hook {} priority 0; policy accept"
 
 
