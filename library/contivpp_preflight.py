@@ -112,6 +112,7 @@ def main():
         + preflight.subnets(wanted["subnets"])
         + preflight.ports(wanted["ports"])
         + preflight.other_networks()
+        + preflight.other_services()
         + preflight.dataplane(wanted["dataplane"])
         + (preflight_vpp.problems(wanted["vpp"]) if wanted["vpp"] else [])
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from contivpp.model.keys import PodID
+from contivpp.policies.index import Moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +17,11 @@ class NodeChange:
     """Another node appeared, left, or has other addresses.
 
     Attributes:
-        management: addresses that Kubernetes knows it by, before and after, sorted.
+        addresses: those that Kubernetes knows it by and those that it published, before and after, sorted.
     """
 
     id: int
-    management: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,31 @@ class RecordChange:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyChange:
+    """Tables of local pods are other ones now, or sets that they use are, or members of those."""
+
+    moved: Moved
+
+
+@dataclass(frozen=True, slots=True)
+class FrontendsChange:
+    """Addresses and ports of services changed hands.
+
+    Attributes:
+        services: "namespace/name" of the other ones that claim any of them, sorted.
+        addresses: those of the ones that changed hands, sorted; node ports have none.
+    """
+
+    services: tuple[str, ...]
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OwnZoneChange:
+    """This node is in another zone."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorldChange:
     """Too much changed to tell: the state of the cluster was read anew."""
 
@@ -60,4 +86,14 @@ class ExternalChange:
     keys: tuple[str, ...]
 
 
-Change = NodeChange | OwnNodeChange | LocalPodChange | RecordChange | WorldChange | ExternalChange
+Change = (
+    NodeChange
+    | OwnNodeChange
+    | OwnZoneChange
+    | LocalPodChange
+    | RecordChange
+    | FrontendsChange
+    | PolicyChange
+    | WorldChange
+    | ExternalChange
+)

@@ -19,6 +19,7 @@ from contivpp.agent.external.config import ETCD_SOURCE
 from contivpp.agent.refill import QUIET, Refill
 from contivpp.agent.sharing import Sharing
 from contivpp.model import keys
+from contivpp.model.bulk import building
 from contivpp.model.codec import DecodeError
 from contivpp.model.nodeconfig import Unreadable
 from contivpp.store.mirror import Mirror
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 V = TypeVar("V")
 
+_NO_DELETION = ("nodeconfig", "policy", *keys.ADMIN_POLICIES)
 PREFIXES = (keys.KSR_PREFIX + "allocatedIDs/", keys.KSR_PREFIX + "k8s/")
 
 UNDECODABLE = Counter("contiv_agent_undecodable_records", "Records in etcd that were skipped", ["kind"])
@@ -46,7 +48,8 @@ class Follower(Protocol):
 def decode_record(key: str, value: bytes) -> tuple[str, str, Any] | None:
     """The kind, ID and record of an etcd item; None for what this agent does not know or cannot read.
 
-    A node's configuration that cannot be read is no deletion: the last good one stays.
+    A node's configuration that cannot be read is no deletion: the last good one stays. Nor is a policy, which would
+    open what it closes: whoever looks at policies is told that this one is there and cannot be read.
     """
     known = keys.parse_record_key(key)
     if known is None:
@@ -57,7 +60,7 @@ def decode_record(key: str, value: bytes) -> tuple[str, str, Any] | None:
     except DecodeError as error:
         UNDECODABLE.labels(kind).inc()
         log.warning("skipped a record that does not decode: %s", error)
-        return (kind, record_id, Unreadable(error.problem)) if kind == "nodeconfig" else None
+        return (kind, record_id, Unreadable(error.problem)) if kind in _NO_DELETION else None
 
 
 def external_items(items: Iterable[tuple[str, V]], prefix: str) -> dict[str, V]:
@@ -68,10 +71,11 @@ def external_items(items: Iterable[tuple[str, V]], prefix: str) -> dict[str, V]:
 def decode_all(items: Iterable[tuple[str, bytes]], sharing: Sharing) -> dict[str, dict[str, Any]]:
     """Every readable record by kind and ID."""
     records: dict[str, dict[str, Any]] = {}
-    for key, value in items:
-        if (decoded := decode_record(key, value)) is not None:
-            kind, record_id, record = decoded
-            records.setdefault(kind, {})[record_id] = sharing.record(record)
+    with building():
+        for key, value in items:
+            if (decoded := decode_record(key, value)) is not None:
+                kind, record_id, record = decoded
+                records.setdefault(kind, {})[record_id] = sharing.record(record)
     return records
 
 

@@ -31,12 +31,19 @@ from contivpp.agent.interface_metrics import INTERFACES
 from contivpp.agent.node_config import NodeConfigSource
 from contivpp.agent.pods.network import ControlledPodNetwork
 from contivpp.agent.pods.registry import PodRegistry
+from contivpp.agent.policies.feature import PoliciesFeature
+from contivpp.agent.policies.renderer import PolicyRenderer
+from contivpp.agent.policies.rest import PolicyApi
 from contivpp.agent.recorder import Recorder
-from contivpp.agent.rendering import renderer_of
+from contivpp.agent.refusals import Refusals
+from contivpp.agent.rendering import policies_of, renderer_of, services_of
 from contivpp.agent.rest import NodeApi
 from contivpp.agent.rest_controller import ControllerApi
 from contivpp.agent.rest_scheduler import SchedulerApi
+from contivpp.agent.rest_services import ServicesApi
 from contivpp.agent.rest_vpp import VppApi
+from contivpp.agent.services.feature import ServicesFeature
+from contivpp.agent.services.renderer import ServicesRenderer
 from contivpp.agent.settings import Settings
 from contivpp.agent.startup import Startup
 from contivpp.agent.view import OwnNode, View
@@ -55,9 +62,20 @@ from contivpp.store.mirror import Mirror
 log = logging.getLogger(__name__)
 
 
-def features_of(renderer: ConnectivityRenderer) -> Sequence[Feature]:
+def features_of(
+    renderer: ConnectivityRenderer,
+    services: ServicesRenderer | None = None,
+    refusals: Refusals | None = None,
+    *,
+    policies: PolicyRenderer | None = None,
+) -> Sequence[Feature]:
     """Everything that this agent can do."""
-    return OwnNodeFeature(renderer), RemoteNodesFeature(renderer), LocalPodsFeature(renderer)
+    features: list[Feature] = [OwnNodeFeature(renderer), RemoteNodesFeature(renderer), LocalPodsFeature(renderer)]
+    if services is not None:
+        features.append(ServicesFeature(services, refusals))
+    if policies is not None:
+        features.append(PoliciesFeature(policies, refusals))
+    return features
 
 
 async def run(settings: Settings) -> int:
@@ -97,7 +115,9 @@ async def _run(
     external = ExternalConfig(catalogue, mirror.kept("external"), node_name=settings.node_name)
     view = View(settings.config, settings.config.plan, OwnNode(settings.node_name))
     registry.load(view)
-    recorder = Recorder(features_of(renderer))
+    refusals = Refusals()
+    features = features_of(renderer, services_of(settings.config), refusals, policies=policies_of(settings.config))
+    recorder = Recorder(features)
     desired = scheduler.wants = Desired(recorder.features, external)
     controller = Controller(
         view=view,
@@ -156,6 +176,8 @@ async def _run(
         *VppApi(controller, vpp).routes(),
         *ControllerApi(controller, read_again=follower.read_again).routes(),
         *ExternalApi(reporter).routes(),
+        *PolicyApi(controller, refusals).routes(),
+        *ServicesApi(controller, refusals).routes(),
     ]
     roots = {
         "cni": cni.run(),

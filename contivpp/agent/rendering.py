@@ -1,4 +1,4 @@
-"""How connectivity is expressed on the data plane that is configured."""
+"""How features are expressed on the data plane that is configured."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ from typing import Protocol
 from contivpp.agent.connectivity.linux import LinuxConnectivity
 from contivpp.agent.connectivity.renderer import ConnectivityRenderer
 from contivpp.agent.connectivity.vpp import VppConnectivity
+from contivpp.agent.connectivity.vpp_attachment import VethAttachment
 from contivpp.agent.connectivity.vpp_nics import NicTuning
 from contivpp.agent.connectivity.vpp_taps import taps_of
+from contivpp.agent.policies.linux import LinuxPolicies
+from contivpp.agent.policies.renderer import PolicyRenderer
+from contivpp.agent.policies.vpp import VppPolicies
+from contivpp.agent.services.linux import LinuxServices
+from contivpp.agent.services.renderer import ServicesRenderer
+from contivpp.agent.services.vpp import VppServices
 from contivpp.agent.view import OwnNode
+from contivpp.dataplane.vpp.values.acl import acl_list_key
 from contivpp.dataplane.vpp.values.arp import NeighbourLimits
 from contivpp.dataplane.vpp.values.nic import DEFAULT_VMXNET3_RING
 from contivpp.model.config import ContivConfig
@@ -51,8 +59,28 @@ def renderer_of(config: ContivConfig) -> Renderer:
                 vmxnet3_tx_ring=config.vmxnet3_tx_ring_size or DEFAULT_VMXNET3_RING,
             ),
             neighbours=_neighbours(config),
+            guard_of=acl_list_key,
         )
     return LinuxConnectivity(overlay=config.has_overlay, mtu=config.mtu_size)
+
+
+def services_of(config: ContivConfig) -> ServicesRenderer:
+    """How services are expressed on the data plane that is configured."""
+    if config.dataplane == "vpp":
+        return VppServices(
+            main=config.main_vrf_id,
+            pods=config.pod_vrf_id,
+            overlay=config.has_overlay,
+            attachment=taps_of(config),
+        )
+    return LinuxServices(overlay=config.has_overlay)
+
+
+def policies_of(config: ContivConfig) -> PolicyRenderer:
+    """How policies are enforced on the data plane that is configured."""
+    if config.dataplane == "vpp":
+        return VppPolicies((taps_of(config) or VethAttachment()).interface)
+    return LinuxPolicies()
 
 
 def _neighbours(config: ContivConfig) -> list[NeighbourLimits]:

@@ -9,18 +9,29 @@ from __future__ import annotations
 
 import copy
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from contivpp.agent.changes import Change, NodeChange, RecordChange
+from contivpp.agent.changes import (
+    Change,
+    FrontendsChange,
+    LocalPodChange,
+    NodeChange,
+    OwnZoneChange,
+    PolicyChange,
+    RecordChange,
+)
 from contivpp.agent.pods.api import Sandbox
+from contivpp.agent.services.claims import Claims
 from contivpp.model.addressplan import AddressPlan
 from contivpp.model.config import ContivConfig
 from contivpp.model.keys import PodID
 from contivpp.model.node import Node
 from contivpp.model.vppnode import VppNode
+from contivpp.policies.index import Moved, PolicyIndex
 
+_ZONE = "topology.kubernetes.io/zone"
 _MANAGEMENT_TYPES = ("NodeInternalIP", "NodeExternalIP")
 
 
@@ -37,6 +48,11 @@ class RemoteNode:
     name: str
     addresses: tuple[str, ...]
     management: tuple[str, ...]
+
+    @property
+    def all_addresses(self) -> tuple[str, ...]:
+        """Both, without prefix length, sorted."""
+        return _all_of(self.addresses, self.management)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +105,11 @@ class OwnNode:
         """Whether its address comes by DHCP, and may be missing for that."""
         return self.main_nic is not None and self.main_nic.dhcp
 
+    @property
+    def node_port_addresses(self) -> tuple[str, ...]:
+        """Addresses at which node ports answer, without prefix length, sorted."""
+        return _all_of(self.addresses, self.management)
+
 
 @dataclass(frozen=True, slots=True)
 class LocalPod:
@@ -110,12 +131,20 @@ class View:
     config: ContivConfig
     plan: AddressPlan
     own: OwnNode
-    pods: dict[PodID, LocalPod] = field(default_factory=dict)
+    claims: Claims = field(default_factory=Claims)
+    policies: PolicyIndex = field(default_factory=PolicyIndex)
+    _pods: dict[PodID, LocalPod] = field(default_factory=dict)
     _records: dict[str, dict[str, Any]] = field(default_factory=dict)
     _ids_of_name: dict[str, set[int]] = field(default_factory=dict)
     _names_at: dict[str, set[str]] = field(default_factory=dict)
+    _ids_at: dict[str, set[int]] = field(default_factory=dict)
 
     # ---- reading
+
+    @property
+    def pods(self) -> Mapping[PodID, LocalPod]:
+        """The sandboxes of this node; `put_pod` and `remove_pod` change them."""
+        return self._pods
 
     def record(self, kind: str, record_id: str) -> Any | None:
         """The reflected record of `kind`, or None."""
@@ -133,7 +162,7 @@ class View:
         return RemoteNode(
             id=node_id,
             name=published.name,
-            addresses=tuple(published.ip_addresses) or ((published.ip_address,) if published.ip_address else ()),
+            addresses=_published(published),
             management=self.management_addresses(published.name),
         )
 
@@ -153,6 +182,14 @@ class View:
         }
         return tuple(sorted(found))
 
+    def own_zone(self) -> str:
+        """The zone that this node is in, "" for none."""
+        return self.zone_of(self.own.name)
+
+    def zone_of(self, name: str) -> str:
+        """The zone that a node is in, "" for none."""
+        return _zone_of(self.record("node", name))
+
     def published_id(self, name: str) -> int:
         """The node ID that `name` published, the lowest of several, 0 when it has none."""
         return min(self._ids_of_name.get(name, ()), default=0)
@@ -167,25 +204,52 @@ class View:
                 return node
         return None
 
+    def node_publishing(self, address: str) -> RemoteNode | None:
+        """The other node that published an address, without prefix length; of several the one with the lowest ID."""
+        for node_id in sorted(self._ids_at.get(address, ())):
+            if (node := self.node(node_id)) is not None:
+                return node
+        return None
+
+    def node_port_addresses(self) -> tuple[str, ...]:
+        """The addresses of all nodes, without prefix length, sorted."""
+        others = {address for node in self.remote_nodes() for address in node.all_addresses}
+        return tuple(sorted({*others, *self.own.node_port_addresses}))
+
     def copy(self) -> View:
         """An independent view with the same contents; records themselves are frozen and shared."""
         twin = copy.copy(self)
-        twin.pods = dict(self.pods)
+        twin._pods = dict(self._pods)
+        twin.claims = self.claims.copy()
         twin._records = {kind: dict(records) for kind, records in self._records.items()}
+        twin.policies = PolicyIndex.of(twin._records, map(str, twin._pods))
         twin._ids_of_name = {name: set(ids) for name, ids in self._ids_of_name.items()}
         twin._names_at = {address: set(names) for address, names in self._names_at.items()}
+        twin._ids_at = {address: set(ids) for address, ids in self._ids_at.items()}
         return twin
 
     # ---- changing (the controller only)
 
+    def put_pod(self, pod: LocalPod) -> list[Change]:
+        """Takes a sandbox, in place of what the pod had; returns what that changed."""
+        self._pods[pod.id] = pod
+        return [LocalPodChange(pod.id), *_moved(self.policies.set_local(str(pod.id), there=True))]
+
+    def remove_pod(self, pod: PodID) -> list[Change]:
+        """Forgets the sandbox of a pod, if it has one; returns what that changed."""
+        self._pods.pop(pod, None)
+        return [LocalPodChange(pod), *_moved(self.policies.set_local(str(pod), there=False))]
+
     def replace_records(self, records: dict[str, dict[str, Any]]) -> None:
         """Takes a whole new state of the cluster, by kind and ID."""
         self._records = records
-        self._ids_of_name, self._names_at = {}, {}
+        self.claims = Claims(records.get("service", {}))
+        self._ids_of_name, self._names_at, self._ids_at = {}, {}, {}
         for published in records.get("vppnode", {}).values():
-            self._index_name(published.name, published.id, there=True)
+            self._index_published(published, there=True)
         for name in records.get("node", {}):
             self._index_addresses(name, self.management_addresses(name), there=True)
+        self.policies = PolicyIndex.of(records, map(str, self._pods))
 
     def put_record(self, kind: str, record_id: str, record: Any | None) -> list[Change]:
         """Takes one record, or with None its deletion; returns what that changed."""
@@ -200,18 +264,27 @@ class View:
         else:
             kept[record_id] = record
         management = {*before.values(), *(self.management_addresses(name) for name in names)}
-        touched = tuple(sorted({address for addresses in management for address in addresses}))
-        changes: list[Change] = [RecordChange(kind, record_id)]
+        touched = {address for addresses in management for address in addresses}
+        changes: list[Change] = [RecordChange(kind, record_id), *_moved(self.policies.put(kind, record_id, record))]
+        if kind == "service":
+            rivals, addresses = self.claims.put(record_id, record, self.node_port_addresses)
+            if rivals or addresses:
+                changes.append(FrontendsChange(rivals, addresses))
+        if kind == "node" and record_id == self.own.name and _zone_of(previous) != _zone_of(record):
+            changes.append(OwnZoneChange())
         if kind == "vppnode":
-            if previous is not None:
-                self._index_name(previous.name, int(record_id), there=False)
-            if record is not None:
-                self._index_name(record.name, int(record_id), there=True)
-            changes.append(NodeChange(int(record_id), touched))
+            for published, there in ((previous, False), (record, True)):
+                if published is not None:
+                    self._index_published(published, there=there)
+                    touched.update(map(_bare, _published(published)))
+            changes.append(NodeChange(int(record_id), tuple(sorted(touched))))
         elif kind == "node":
             self._index_addresses(record_id, before[record_id], there=False)
             self._index_addresses(record_id, self.management_addresses(record_id), there=True)
-            changes += [NodeChange(node_id, touched) for node_id in sorted(self._ids_of_name.get(record_id, ()))]
+            ids = sorted(self._ids_of_name.get(record_id, ()))
+            for one in ids:
+                touched.update(map(_bare, _published(self._records["vppnode"][str(one)])))
+            changes += [NodeChange(node_id, tuple(sorted(touched))) for node_id in ids]
         return changes
 
     def set_own(self, **attributes: Any) -> bool:
@@ -231,12 +304,18 @@ class View:
             return {published.name for published in (previous, record) if published is not None}
         return set()
 
-    def _index_name(self, name: str, node_id: int, *, there: bool) -> None:
-        _index(self._ids_of_name, name, node_id, there=there)
+    def _index_published(self, published: VppNode, *, there: bool) -> None:
+        _index(self._ids_of_name, published.name, published.id, there=there)
+        for address in _published(published):
+            _index(self._ids_at, _bare(address), published.id, there=there)
 
     def _index_addresses(self, name: str, addresses: Iterable[str], *, there: bool) -> None:
         for address in addresses:
             _index(self._names_at, address, name, there=there)
+
+
+def _moved(moved: Moved) -> list[Change]:
+    return [PolicyChange(moved)] if moved else []
 
 
 def _index(index: dict[Any, set[Any]], key: Any, member: Any, *, there: bool) -> None:
@@ -246,6 +325,23 @@ def _index(index: dict[Any, set[Any]], key: Any, member: Any, *, there: bool) ->
         index[key].discard(member)
         if not index[key]:
             del index[key]
+
+
+def _all_of(*addresses: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted({_bare(address) for some in addresses for address in some}))
+
+
+def _published(node: VppNode) -> tuple[str, ...]:
+    return tuple(node.ip_addresses) or ((node.ip_address,) if node.ip_address else ())
+
+
+def _bare(address: str) -> str:
+    """An address without its prefix length."""
+    return str(ipaddress.ip_interface(address).ip)
+
+
+def _zone_of(node: Node | None) -> str:
+    return "" if node is None else node.labels.get(_ZONE, "")
 
 
 def _is_address(text: str) -> bool:

@@ -22,7 +22,7 @@ OURS = "77"
 OUR_LINKS = ("vpp1", "vxlanBVI")
 CONFLIST = "10-contiv-vpp.conflist"
 NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-TOOLS = {"ip": "iproute2", "ping": "iputils-ping", "nsenter": "util-linux"}
+TOOLS = {"ip": "iproute2", "nft": "nftables", "ping": "iputils-ping", "nsenter": "util-linux"}
 
 
 def host(root: str = "/") -> list[str]:
@@ -172,6 +172,22 @@ def other_networks(folder: str = "/etc/cni/net.d") -> list[str]:
         for name in names
         if name.endswith((".conf", ".conflist", ".json")) and name < CONFLIST
     ]
+
+
+def other_services(proc: str = "/proc") -> list[str]:
+    """A problem when kube-proxy runs: services would be translated twice, and by two opinions of what they are."""
+    for process in sorted(filter(str.isdigit, os.listdir(proc)), key=int):
+        try:
+            with open(os.path.join(proc, process, "comm"), encoding="utf-8") as file:
+                name = file.read().strip()
+        except OSError:
+            continue
+        if name == "kube-proxy":
+            return [
+                "kube-proxy runs (process %s) and is not needed: delete its DaemonSet, and run kube-proxy --cleanup"
+                % process
+            ]
+    return []
 
 
 def dataplane(wanted: str, path: str = "/etc/contiv/contiv.conf") -> list[str]:

@@ -121,7 +121,7 @@ def policy(item: k8s.NetworkPolicy) -> Policy:
         name=item.metadata.name,
         namespace=item.metadata.namespace,
         label=_labels(item.metadata),
-        pods=_selector(spec.pod_selector),
+        pods=selector(spec.pod_selector),
         policy_type=_policy_type(spec.policy_types or ()),
         ingress_rule=tuple(
             IngressRule(port=_policy_ports(rule), from_=tuple(map(_peer, rule.from_ or ())))
@@ -206,9 +206,14 @@ def _policy_type(types: tuple[str, ...]) -> PolicyType:
             return PolicyType.DEFAULT
 
 
-def _selector(selector: k8s.Selector) -> LabelSelector:
+def selector(item: k8s.Selector) -> LabelSelector:
+    """A selector, sorted so that equal ones are the same.
+
+    Raises:
+        ConversionError: an operator is unknown.
+    """
     expressions = []
-    for one in selector.match_expressions or ():
+    for one in item.match_expressions or ():
         if one.operator not in _OPERATORS:
             message = f"matchExpressions: operator {one.operator!r} is unknown"
             raise ConversionError(message)
@@ -216,7 +221,7 @@ def _selector(selector: k8s.Selector) -> LabelSelector:
             LabelExpression(key=one.key, operator=_OPERATORS[one.operator], value=tuple(sorted(one.values or ())))
         )
     return LabelSelector(
-        match_label=sorted_labels(selector.match_labels or {}),
+        match_label=sorted_labels(item.match_labels or {}),
         match_expression=tuple(sorted(expressions, key=lambda one: (one.key, one.operator, one.value))),
     )
 
@@ -224,8 +229,8 @@ def _selector(selector: k8s.Selector) -> LabelSelector:
 def _peer(peer: k8s.PolicyPeer) -> Peer:
     block = peer.ip_block
     return Peer(
-        pods=None if peer.pod_selector is None else _selector(peer.pod_selector),
-        namespaces=None if peer.namespace_selector is None else _selector(peer.namespace_selector),
+        pods=None if peer.pod_selector is None else selector(peer.pod_selector),
+        namespaces=None if peer.namespace_selector is None else selector(peer.namespace_selector),
         ip_block=None if block is None else IPBlock(cidr=block.cidr, except_=block.except_ or ()),
     )
 

@@ -16,7 +16,7 @@ from contivpp.daemon.backoff import Backoff
 from contivpp.daemon.http import Health, Server
 from contivpp.daemon.http_config import HttpConfig
 from contivpp.ksr import metrics, stats
-from contivpp.ksr.kubernetes import Api, Broken, Listed, Resumed
+from contivpp.ksr.kubernetes import Api, Broken, Changed, Listed, Resumed
 from contivpp.ksr.reflector import Reflector, reflectors
 from contivpp.ksr.writer import LeadershipLostError, Writer
 from contivpp.store.client import Store
@@ -94,17 +94,49 @@ async def reflect(store: Store, api: Api, health: Health, leadership: Leadership
 
 async def _follow(api: Api, reflector: Reflector, writer: Writer, health: Health) -> None:
     health.set(reflector.kind, "not listed yet")
-    async for update in api.follow(reflector.path):
-        if isinstance(update, Broken):
-            health.set(reflector.kind, update.reason)
-            continue
-        health.set(reflector.kind, "")
-        if isinstance(update, Resumed):
-            continue
-        touched = reflector.take(update)
-        if isinstance(update, Listed):
-            writer.resync(reflector.kind)
-        writer.touch(reflector.kind, touched)
+    while True:
+        if reflector.optional:
+            await _until_there(api, reflector, writer, health)
+        async for update in api.follow(reflector.path):
+            if isinstance(update, Broken):
+                health.set(reflector.kind, update.reason)
+                if reflector.optional and not await _is_there(api, reflector):
+                    break
+                continue
+            health.set(reflector.kind, "")
+            if not isinstance(update, Resumed):
+                _take(reflector, writer, update)
+
+
+def _take(reflector: Reflector, writer: Writer, update: Listed | Changed) -> None:
+    touched = reflector.take(update)
+    if isinstance(update, Listed):
+        writer.resync(reflector.kind)
+    writer.touch(reflector.kind, touched)
+
+
+async def _until_there(api: Api, reflector: Reflector, writer: Writer, health: Health) -> None:
+    """Waits until the API server has an optional kind; as long as it has not, there are no objects of it."""
+    patience = Backoff(0.1, 10)
+    while True:
+        try:
+            if await api.has(reflector.path):
+                return
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            health.set(reflector.kind, f"{reflector.path}: {error or type(error).__name__}")
+        else:
+            health.set(reflector.kind, "")
+            if reflector.desired or not reflector.complete:
+                _take(reflector, writer, Listed(()))
+        await asyncio.sleep(patience.next())
+
+
+async def _is_there(api: Api, reflector: Reflector) -> bool:
+    """Whether the API server has a kind; yes, when it does not answer."""
+    try:
+        return await api.has(reflector.path)
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return True
 
 
 async def _watch_health(writer: Writer, health: Health) -> None:

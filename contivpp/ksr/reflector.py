@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from contivpp.ksr import convert, endpoints, metrics
+from contivpp.ksr import admin, convert, endpoints, metrics
 from contivpp.ksr import objects as k8s
 from contivpp.ksr.convert import ConversionError
 from contivpp.ksr.kubernetes import Changed, Listed
@@ -28,10 +28,27 @@ class _Who(msgspec.Struct):
 class Reflector:
     """One kind whose objects are records one by one."""
 
-    def __init__(self, kind: str, path: str, shape: type[Any], record_of: Callable[[Any], codec.Record]) -> None:
-        """Takes the kind of record, where the API server lists it, its shape, and its meaning."""
+    def __init__(
+        self,
+        kind: str,
+        path: str,
+        shape: type[Any],
+        record_of: Callable[[Any], codec.Record],
+        *,
+        optional: bool = False,
+    ) -> None:
+        """Takes the kind of record, and what there is to know of it.
+
+        Args:
+            kind: as in `contivpp.model.keys`.
+            path: where the API server lists it.
+            shape: of its objects.
+            record_of: their meaning.
+            optional: whether it is well when the API server does not have the kind.
+        """
         self.kind = kind
         self.path = path
+        self.optional = optional
         self.complete = False
         self._decoder = msgspec.json.Decoder(shape)
         self._who = msgspec.json.Decoder(_Who)
@@ -201,4 +218,8 @@ def reflectors(*, slices: bool = True) -> list[Reflector]:
         if slices
         else Reflector("endpoints", "/api/v1/endpoints", k8s.Endpoints, endpoints.from_endpoints),
         Reflector("node", "/api/v1/nodes", k8s.Node, convert.node),
+        *(
+            Reflector(kind, path, admin.AdminNetworkPolicy, admin.policy, optional=True)
+            for kind, path in admin.PATHS.items()
+        ),
     ]

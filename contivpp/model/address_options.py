@@ -146,6 +146,13 @@ def _single(
         chosen[option] = next(iter(members), None)
         if version == 6 and option not in given and option in _DEFAULTS_IPV6:
             chosen[option] = ipaddress.ip_network(_DEFAULTS_IPV6[option])
+    services = chosen.get(_SERVICES)
+    if services is not None and services.version != version:
+        if _SERVICES in given:
+            problems.add(
+                _SERVICES, f"{services} is IPv{services.version} and pods are IPv{version}; name an IPv{version} one"
+            )
+        chosen[_SERVICES] = None  # the default is IPv4
     lengths = {
         _PODS: (_PODS_LENGTH, ipam.pod_subnet_one_node_prefix_len),
         _LINKS: (_LINKS_LENGTH, ipam.vpp_host_subnet_one_node_prefix_len),

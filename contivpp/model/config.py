@@ -255,18 +255,15 @@ _DECIDED_BY_CONTIV_CIDR = (
     "ipamConfig.vxlanCIDR",
 )
 _OF_VPP = "it tunes VPP"
-_LATER = "this build has no services yet"
 _WITHOUT_EFFECT: dict[str, dict[str, str]] = {
     "vpp": {
         "tapInterfaceVersion": "VPP has version 2 only",
-        "routeServiceCIDRToVPP": _LATER,
-        "natExternalTraffic": _LATER,
+        "routeServiceCIDRToVPP": "VPP translates cluster IPs for the host always",
         "ipNeighborScanInterval": "VPP asks a neighbour when it has been silent for ipNeighborStaleThreshold",
         "stnSocketFile": "no NIC is stolen",
         "stnVersion": "no NIC is stolen",
         "enablePacketTrace": "vppctl traces when it is asked to",
         "ipamConfig.srv6": "nothing uses SRv6",
-        "nodeConfig.natExternalTraffic": _LATER,
     },
     "linux": {
         "useTAPInterfaces": "pods are attached by veth pairs",
@@ -280,8 +277,7 @@ _WITHOUT_EFFECT: dict[str, dict[str, str]] = {
         "enableGSO": "the kernel segments by itself",
         "mainVRFID": "the kernel's main table is the node's",
         "podVRFID": "the kernel's main table is the node's",
-        "routeServiceCIDRToVPP": _LATER,
-        "natExternalTraffic": _LATER,
+        "routeServiceCIDRToVPP": "the host translates cluster IPs itself",
         "scanIPNeighbors": "the kernel watches its neighbours",
         "ipNeighborScanInterval": "the kernel watches its neighbours",
         "ipNeighborStaleThreshold": "the kernel watches its neighbours",
@@ -289,7 +285,6 @@ _WITHOUT_EFFECT: dict[str, dict[str, str]] = {
         "stnVersion": "no NIC is stolen",
         "enablePacketTrace": _OF_VPP,
         "ipamConfig.srv6": "nothing uses SRv6",
-        "nodeConfig.natExternalTraffic": _LATER,
         "nodeConfig.gateway": "the host has its own default route",
         "nodeConfig.mainVPPInterface.useDHCP": "the host's own DHCP client asks",
         "ipamConfig.nodeInterconnectDHCP": "the host's own DHCP client asks",

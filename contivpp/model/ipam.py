@@ -14,6 +14,8 @@ from contivpp.model.keys import PodID
 
 _GATEWAY = 1
 _WIDEST_BITS = 63
+_COMPARED_BITS = 32
+_NODE_BITS = 16
 
 
 class AddressesExhausted(Exception):
@@ -45,7 +47,8 @@ class AddressPool:
         self.subnet = plan.pod_subnet(node_id)
         bits = min(self.subnet.max_prefixlen - self.subnet.prefixlen, _WIDEST_BITS)
         self._highest = (1 << bits) - 3  # the last two are the NAT loopback and the broadcast address
-        self._last = _GATEWAY
+        self._start = _start(self.subnet, node_id)
+        self._last = self._start
         self._number_of: dict[PodID, int] = {}
         self._pod_at: dict[int, PodID] = {}
 
@@ -99,7 +102,7 @@ class AddressPool:
         """Forgets everything and learns what pods have; addresses of other nodes are ignored."""
         self._number_of.clear()
         self._pod_at.clear()
-        self._last = _GATEWAY
+        self._last = self._start
         for pod, address in pods:
             self.adopt(pod, address)
 
@@ -128,6 +131,16 @@ class AddressPool:
             return None
         number = int(address) - int(self.subnet.network_address)
         return number if _GATEWAY < number <= self._highest else None
+
+
+def _start(subnet: Network, node_id: int) -> int:
+    """The number after which the first address is given.
+
+    No two pods of a cluster may end in the same 32 bits: VPP takes two IPv6 addresses that do for one and the same
+    (docs/vpp-services.md). Where a node's part of the subnet is wider than that, the node's ID is in the bits as well.
+    """
+    is_wide = subnet.max_prefixlen - subnet.prefixlen >= _COMPARED_BITS
+    return _GATEWAY + (node_id % (1 << _NODE_BITS) << _NODE_BITS if is_wide else 0)
 
 
 class PodAddresses:

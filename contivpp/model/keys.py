@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+from contivpp.model.adminpolicy import AdminPolicy
 from contivpp.model.codec import Record, decode
 from contivpp.model.endpoints import Endpoints
 from contivpp.model.namespace import Namespace
@@ -19,7 +20,8 @@ KSR_PREFIX: Final = "/vnf-agent/contiv-ksr/"
 GAUGES_KEY: Final = KSR_PREFIX + "status/gauges"
 
 NAMESPACED: Final = ("pod", "policy", "service", "endpoints")
-CLUSTER_SCOPED: Final = ("namespace", "node")
+ADMIN_POLICIES: Final = ("adminnetworkpolicy", "baselineadminnetworkpolicy")
+CLUSTER_SCOPED: Final = ("namespace", "node", *ADMIN_POLICIES)
 CUSTOM: Final = ("nodeconfig",)
 
 _TYPES: Final[dict[str, type[Record]]] = {
@@ -31,6 +33,7 @@ _TYPES: Final[dict[str, type[Record]]] = {
     "service": Service,
     "endpoints": Endpoints,
     "nodeconfig": NodeConfigRecord,
+    **dict.fromkeys(ADMIN_POLICIES, AdminPolicy),
 }
 _PREFIXES: Final = {
     "vppnode": KSR_PREFIX + "allocatedIDs/",

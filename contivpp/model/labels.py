@@ -24,10 +24,10 @@ class Operator(StrEnum):
 
 
 class LabelExpression(Record, frozen=True):
-    """One matchExpressions entry."""
+    """One matchExpressions entry; an `operator` that is none of `Operator` is for the reader to refuse."""
 
     key: str = ""
-    operator: Operator = Operator.IN
+    operator: str = Operator.IN
     value: tuple[str, ...] = ()
 
 

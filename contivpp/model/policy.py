@@ -36,11 +36,12 @@ class PortNameOrNumber(Record, frozen=True):
 class Port(Record, frozen=True):
     """What a rule allows; without `port` every port of the protocol.
 
-    `end_port` (a range from `port`) and `sctp` are not in the original.
+    `end_port` (a range from `port`) and `sctp` are not in the original. A `protocol` that is none of `Protocol` is for
+    the reader to refuse.
     """
 
     port: PortNameOrNumber | None = None
-    protocol: Protocol = Protocol.TCP
+    protocol: str = Protocol.TCP
     end_port: int = 0
     sctp: bool = False
 

@@ -20,7 +20,9 @@ from contivpp.netctl import ipam as ipam_view
 from contivpp.netctl import nodes as nodes_view
 from contivpp.netctl import ping as ping_view
 from contivpp.netctl import pods as pods_view
+from contivpp.netctl import policies as policies_view
 from contivpp.netctl import render
+from contivpp.netctl import services as services_view
 from contivpp.netctl import status as status_view
 from contivpp.netctl import trace as trace_view
 from contivpp.netctl import vpp as vpp_view
@@ -119,6 +121,63 @@ def ipam(
 
     async def view(cluster: Cluster, agents: Agents) -> Report:
         return await ipam_view.view(cluster, agents, node=node)
+
+    _run(context, etcd_config, http_client_config, output, _of_cluster(view))
+
+
+@app.command()
+def policies(
+    context: typer.Context,
+    output: OutputOption = Output.TABLE,
+    etcd_config: EtcdOption = None,
+    http_client_config: HttpOption = None,
+) -> None:
+    """Every policy with the pods that it selects, and whether the nodes have them in place."""
+
+    async def view(store: Any, agents: Agents, config: EtcdConfig) -> Report:
+        return await policies_view.view(store, agents)
+
+    _run(context, etcd_config, http_client_config, output, view)
+
+
+policy = typer.Typer(help="What policies decide.", no_args_is_help=True)
+app.add_typer(policy, name="policy")
+
+
+@policy.command("explain")
+def policy_explain(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="POD", help="[namespace/]name, from where")],
+    destination: Annotated[str, typer.Argument(metavar="POD", help="[namespace/]name, to where")],
+    port: Annotated[
+        str | None, typer.Option("--port", "-p", metavar="PORT[/PROTOCOL]", help="80/tcp; all when left out.")
+    ] = None,
+    output: OutputOption = Output.TABLE,
+    etcd_config: EtcdOption = None,
+    http_client_config: HttpOption = None,
+) -> None:
+    """Whether one pod may connect to another, and which policy and rule say so."""
+
+    async def view(store: Any, agents: Agents, config: EtcdConfig) -> Report:
+        return await policies_view.explain(store, agents, source, destination, port)
+
+    _run(context, etcd_config, http_client_config, output, view)
+
+
+@app.command()
+def services(
+    context: typer.Context,
+    service: Annotated[
+        str | None, typer.Argument(metavar="[SERVICE]", help="[namespace/]name; all when left out.")
+    ] = None,
+    output: OutputOption = Output.TABLE,
+    etcd_config: EtcdOption = None,
+    http_client_config: HttpOption = None,
+) -> None:
+    """Where services answer, where that leads, and which nodes have it programmed."""
+
+    async def view(cluster: Cluster, agents: Agents) -> Report:
+        return await services_view.view(cluster, agents, service=service)
 
     _run(context, etcd_config, http_client_config, output, _of_cluster(view))
 

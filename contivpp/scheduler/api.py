@@ -96,7 +96,11 @@ class Observed:
 
 
 class Descriptor(Protocol):
-    """The driver of one kind of value."""
+    """The driver of one kind of value.
+
+    One whose batches are transactions, in any order of operations, may say so with `orders_itself = True`: then what
+    goes and what comes are one batch where nobody else depends on it.
+    """
 
     name: str
     prefix: str

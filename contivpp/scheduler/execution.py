@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from contivpp.scheduler import metrics
@@ -57,7 +58,8 @@ async def _carry_out(steps: Sequence[Step]) -> list[Outcome]:
     batches: dict[tuple[str, str], list[int]] = {}
     for position, step in enumerate(steps):
         assert step.node.descriptor is not None
-        batches.setdefault((step.node.descriptor.name, step.operation.kind), []).append(position)
+        together = getattr(step.node.descriptor, "orders_itself", False)
+        batches.setdefault((step.node.descriptor.name, "" if together else step.operation.kind), []).append(position)
     if len(batches) == 1:
         return await _batch(steps)
     parts = list(batches.values())
@@ -70,15 +72,16 @@ async def _carry_out(steps: Sequence[Step]) -> list[Outcome]:
 
 
 async def _batch(steps: Sequence[Step]) -> list[Outcome]:
-    descriptor, kind = steps[0].node.descriptor, steps[0].operation.kind
+    descriptor, kinds = steps[0].node.descriptor, [step.operation.kind for step in steps]
     assert descriptor is not None
     start = time.perf_counter()
     outcomes = await _apply(descriptor, steps)
+    kind = kinds[0] if len(set(kinds)) == 1 else "mixed"
     metrics.BATCH_SECONDS.labels(descriptor.name, kind).observe(time.perf_counter() - start)
-    failed = sum(1 for outcome in outcomes if outcome.error)
-    metrics.OPERATIONS.labels(descriptor.name, kind, "done").inc(len(outcomes) - failed)
-    if failed:
-        metrics.OPERATIONS.labels(descriptor.name, kind, "failed").inc(failed)
+    for (kind, result), count in Counter(
+        (kind, "failed" if outcome.error else "done") for kind, outcome in zip(kinds, outcomes, strict=True)
+    ).items():
+        metrics.OPERATIONS.labels(descriptor.name, kind, result).inc(count)
     return outcomes
 
 

@@ -2,8 +2,10 @@
 
 First what must go, dependents before what they depend on; then everything that is ready is made or updated, all
 descriptors at once, and again with what that made ready; then those that need each other; last what is there
-and lost its ground. A value is tried once per transaction: one that failed is left alone, and nothing else waits for
-it that does not depend on it. `execution` carries the steps out, `rehearsal` only notes them.
+and lost its ground. What must go of a descriptor that orders its operations itself, and that nobody needs, goes in
+one wave with what is made: so the whole change is one step to packets. A value is tried once per transaction: one
+that failed is left alone, and nothing else waits for it that does not depend on it. `execution` carries the steps out,
+`rehearsal` only notes them.
 """
 
 from __future__ import annotations
@@ -111,6 +113,11 @@ class Waves:
     def _must_go(self, node: Node) -> bool:
         return node.actual is not None and not node.foreign and (node.desired is None or node.recreate)
 
+    def _goes_with_others(self, node: Node) -> bool:
+        """Whether it may go in one wave with what is made, instead of before it."""
+        alone = not node.derived and not self._graph.waiting_for(node.key)
+        return alone and not node.recreate and getattr(node.descriptor, "orders_itself", False)
+
     def _lost_its_ground(self, node: Node) -> bool:
         return (
             node.actual is not None
@@ -157,22 +164,26 @@ class Waves:
         """Sorts what was looked at: what goes, what is ready, and what waits."""
         candidates, self._fresh = self._fresh, {}
         going: list[str] = []
+        leaving: list[Node] = []
         ready: list[Node] = []
         for key in candidates:
             node = self._graph.nodes.get(key)
             if node is None or key in self.failed:
                 continue
             if self._must_go(node):
-                going.append(key)
+                if self._goes_with_others(node):
+                    leaving.append(node)
+                else:
+                    going.append(key)
             elif node.desired is not None and not self._graph.is_ready(node):
                 self._blocked[key] = None
             elif node.wants_work and self._graph.base_is_right(node):
                 ready.append(node)
         if going:
-            self._fresh.update((node.key, None) for node in ready)
+            self._fresh.update((node.key, None) for node in (*ready, *leaving))
             self._start_removal(going)
             return []
-        return self._steps_of_making(ready)
+        return [*self._steps_of_removal(node.key for node in leaving), *self._steps_of_making(ready)]
 
     def _steps_of_making(self, ready: Sequence[Node]) -> list[Step]:
         steps = []

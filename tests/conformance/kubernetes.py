@@ -20,6 +20,8 @@ _KINDS = {
     "Service": "service",
     "EndpointSlice": "endpoints",
     "Node": "node",
+    "AdminNetworkPolicy": "adminnetworkpolicy",
+    "BaselineAdminNetworkPolicy": "baselineadminnetworkpolicy",
 }
 
 
@@ -62,6 +64,7 @@ def pod_object(
     node: str,
     *,
     labels: Mapping[str, str],
+    ports: Sequence[Object] = (),
     addresses: Sequence[str] = (),
     host_addresses: Sequence[str] = (),
 ) -> Object:
@@ -74,7 +77,7 @@ def pod_object(
     return {
         "kind": "Pod",
         "metadata": {"name": name, "namespace": namespace, "labels": dict(labels)},
-        "spec": {"nodeName": node, "containers": [{"name": "station", "image": "station"}]},
+        "spec": {"nodeName": node, "containers": [{"name": "station", "image": "station", "ports": list(ports)}]},
         "status": status,
     }
 

@@ -17,6 +17,8 @@ from tests.integration.cluster import TestCluster, TestNode, ip
 from tests.integration.dataplane.vpp import RealVpp
 
 _SHOWN = 4000
+_VPP = "acl-plugin { reclassify sessions 1 }"
+"""What a node's VPP is told beside the rest, as by the deployment; why: docs/vpp-policies.md."""
 
 
 class Machine:
@@ -45,7 +47,7 @@ class Machine:
         if dataplane == "vpp":
             self._ports.append(f"{cluster.prefix[-6:]}v{number}")
             cluster.plug_in(self.node.netns, "eth1", self._ports[-1], "br1")
-            self._vpp = RealVpp(self.node.folder / "vpp", netns=self.node.netns)
+            self._vpp = RealVpp(self.node.folder / "vpp", netns=self.node.netns, more=_VPP)
             self.node.options = ["--vpp-socket", str(self._vpp.socket)]
             self.tunnel_ends = tuple(bare(one.nic(host)) for one in networks)
         else:

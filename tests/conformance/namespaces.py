@@ -4,7 +4,8 @@
                        === br1 === eth1 of every node          the data plane's NICs, where it wants NICs of its own
 
 The router knows one way to all pods, through the first node: what the outside sends to another node's pods crosses a
-tunnel, and what they send does not. Kubernetes' part (objects, kubelet) is played by this class.
+tunnel, and what they send does not. To a data plane that lacks "transit" it knows the way to each node's pods.
+Kubernetes' part (objects, kubelet) is played by this class.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 from contivpp.dataplane.linux import offload
 from contivpp.model import keys
 from tests.conformance.kubernetes import Records, node_object, pod_object
+from tests.conformance.limits import LIMITS, WITHOUT_OVERLAY
 from tests.conformance.machine import Machine
 from tests.conformance.plan import FAMILIES, OUTSIDE, ROUTER, Family, Networks, bare, contiv_conf
 from tests.conformance.stations import Station, archive
@@ -49,7 +51,6 @@ class NamespacesWorld(World):
 
     name = "namespaces"
     nodes = tuple(f"node{number}" for number in range(1, NODES + 1))
-    lacks: Mapping[str, str] = {}
 
     def __init__(
         self, folder: Path, dataplane: str, family: Family, *, mtu: int = 1500, transport: str = "vxlan"
@@ -59,6 +60,7 @@ class NamespacesWorld(World):
         self.networks: tuple[Networks, ...] = FAMILIES[family]
         self.families = tuple(one.version for one in self.networks)
         self.dataplane = dataplane
+        self.lacks = {**LIMITS[dataplane], **(WITHOUT_OVERLAY[dataplane] if transport == "nooverlay" else {})}
         self.roles = frozenset[Role](("agent", "store", "forwarder") if dataplane == "vpp" else ("agent", "store"))
         self._mtu = mtu
         self._transport = transport
@@ -95,6 +97,7 @@ class NamespacesWorld(World):
             self._switch_on(node, self._numbers[node])
             # One after the other, so that the nodes' IDs are in the order of their numbers.
             self._machines[node].node.wait_until_ready(60)
+            self._tell_router(node)
         self._switch = self._station("switch", netns_path(self._cluster.switch))
         for endpoint in self.everybody():
             endpoint.station.wait_until_ready()
@@ -152,6 +155,16 @@ class NamespacesWorld(World):
         station = self._station(node, netns_path(machine.node.netns))
         self.hosts[node] = Endpoint(node, "host", node, machine.node.addresses, station)
 
+    def _tell_router(self, node: str) -> None:
+        """Where a node's pods are; without that the first node passes their packets on."""
+        if "transit" not in self.lacks:
+            return
+        parts = self._machines[node].node.get("contiv/v1/ipam")["podSubnetThisNode"].split(",")
+        for part, network in zip(parts, self.networks, strict=True):
+            version = ("-6",) if network.version == 6 else ("-4",)
+            way = bare(network.nic(self._numbers[node]))
+            ip(*version, "route", "replace", part, "via", way, netns=f"{self._cluster.prefix}-router")
+
     def _namespace(self, name: str) -> str:
         made = f"{self._cluster.prefix}-{name}"
         ip("netns", "add", made)
@@ -165,21 +178,34 @@ class NamespacesWorld(World):
     # ---- pods and objects
 
     def make_pod(
-        self, name: str, node: str, *, namespace: str = "default", labels: Mapping[str, str] | None = None
+        self,
+        name: str,
+        node: str,
+        *,
+        namespace: str = "default",
+        labels: Mapping[str, str] | None = None,
+        ports: Sequence[Object] = (),
     ) -> Endpoint:
         """Does what kubelet and KSR do: a record, a sandbox, the plugin, and the record with the addresses."""
         machine = self._machines[node]
         sandbox = self._cluster.pod(name, namespace)
-        about = {"labels": labels or {}, "host_addresses": machine.node.addresses}
+        about = {"labels": labels or {}, "ports": ports, "host_addresses": machine.node.addresses}
         self._records.apply(pod_object(name, namespace, node, **about))
         station = self._station(name, sandbox.netns)
         machine.node.add(sandbox)
-        endpoint = Endpoint(name, "pod", node, sandbox.addresses, station, namespace, labels or {})
+        endpoint = Endpoint(name, "pod", node, sandbox.addresses, station, namespace, labels or {}, tuple(ports))
         self._records.apply(pod_object(name, namespace, node, addresses=sandbox.addresses, **about))
         self._sandboxes[endpoint] = sandbox
         self.pods.append(endpoint)
         station.wait_until_ready()
         return endpoint
+
+    def label_pod(self, pod: Endpoint, labels: Mapping[str, str]) -> None:
+        """Writes the pod's record with other labels."""
+        pod.labels = dict(labels)
+        addresses = self._machines[pod.node].node.addresses
+        about = {"labels": labels, "ports": pod.ports, "host_addresses": addresses}
+        self._records.apply(pod_object(pod.name, pod.namespace, pod.node, addresses=pod.addresses, **about))
 
     def delete_pod(self, pod: Endpoint, *, abruptly: bool = False) -> None:
         """Ends the process, disconnects the sandbox, and deletes the record."""
@@ -269,7 +295,17 @@ class NamespacesWorld(World):
         self._configure()
         self._switch_on(node, self._numbers[node])
         self._machines[node].node.wait_until_ready(60)
+        self._tell_router(node)
         self.hosts[node].station.wait_until_ready()
+
+    def node_addresses(self, node: str, *, of: Endpoint | None = None) -> tuple[str, ...]:
+        """With NICs of the data plane's own, what is not a pod finds node ports at their addresses only."""
+        machine = self._machines[node]
+        if self.dataplane != "vpp":
+            return machine.node.addresses
+        if of is not None and of.kind != "pod":
+            return machine.tunnel_ends
+        return (*machine.tunnel_ends, *machine.node.addresses)
 
     # ---- looking
 
@@ -312,6 +348,14 @@ class NamespacesWorld(World):
         assert self._switch is not None
         with watching(self._switch, cookie=cookie, who_has=list(who_has), skip=list(_BRIDGES)) as found:
             yield found
+
+    def announce(self, address: str) -> None:
+        """A route of the router's."""
+        network = next(one for one in self.networks if one.version == ipaddress.ip_address(address).version)
+        first = self._numbers[self.nodes[0]]
+        way = bare(network.nic(first)) if self.dataplane == "vpp" else bare(network.machine(first))
+        version = ("-6",) if network.version == 6 else ("-4",)
+        ip(*version, "route", "replace", address, "via", way, netns=f"{self._cluster.prefix}-router")
 
     def unused_addresses(self, version: int) -> Mapping[str, str]:
         """Of this node's part, of another one's, of none, and of nobody's host link."""

@@ -14,12 +14,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from contivpp.dataplane.linux import offload
 from contivpp.playground.demo.ssh import Ssh, SshError
+from tests.conformance.limits import LIMITS
 from tests.conformance.plan import bare
 from tests.conformance.stations import Station, archive
 from tests.conformance.world import Endpoint, LacksError, Object, Role, World
@@ -58,12 +59,13 @@ class PlaygroundWorld(World):
     name = "playground"
     nodes = tuple(NODES)
     families = (4,)
-    lacks: Mapping[str, str] = {
+    _lacks: Mapping[str, str] = {
         "new-address": "the machines have the addresses of the inventory",
         "witness": "the machines have the addresses of the inventory",
         "wire": "this machine's own frames are on the bridge as well",
         "reuse": "a node has some 250 addresses, and an address is used again when all others were",
         "large-frames": "the machines' links are what they are",
+        "announce": "the machines are behind a bridge of this one, which routes nothing to them",
     }
 
     def __init__(self, repository: Path, dataplane: str) -> None:
@@ -71,6 +73,7 @@ class PlaygroundWorld(World):
         self._cluster = Cluster(repository)
         self._ssh = Ssh(self._cluster.files)
         self._dataplane = dataplane
+        self.lacks = {**self._lacks, **LIMITS[dataplane]}
         self.roles = frozenset[Role](role for role in _UNITS if role != "forwarder" or dataplane == "vpp")
         self._namespace = f"conformance-{os.getpid()}"
         self._bridges = {name: address for name, address in BRIDGES.items() if Path(f"/sys/class/net/{name}").exists()}
@@ -160,10 +163,16 @@ class PlaygroundWorld(World):
     # ---- pods and objects
 
     def make_pod(
-        self, name: str, node: str, *, namespace: str = "default", labels: Mapping[str, str] | None = None
+        self,
+        name: str,
+        node: str,
+        *,
+        namespace: str = "default",
+        labels: Mapping[str, str] | None = None,
+        ports: Sequence[Object] = (),
     ) -> Endpoint:
         """Creates the pod and waits until it is Ready."""
-        container = {"name": "sleeper", "image": "sleeper", "command": ["sleep", "infinity"]}
+        container = {"name": "sleeper", "image": "sleeper", "command": ["sleep", "infinity"], "ports": list(ports)}
         spec = {
             "containers": [container],
             "nodeSelector": {"kubernetes.io/hostname": node},
@@ -175,10 +184,17 @@ class PlaygroundWorld(World):
         status = json.loads(self._cluster.kubectl("-n", namespace, "get", "pod", name, "-o", "json"))["status"]
         addresses = tuple(one["ip"] for one in status.get("podIPs") or [{"ip": status["podIP"]}])
         station = self._remote(name, node, f"{_PODS_FOLDER}/{namespace}_{name}.netns")
-        pod = Endpoint(name, "pod", node, addresses, station, namespace, labels or {})
+        pod = Endpoint(name, "pod", node, addresses, station, namespace, labels or {}, tuple(ports))
         self.pods.append(pod)
         station.wait_until_ready()
         return pod
+
+    def label_pod(self, pod: Endpoint, labels: Mapping[str, str]) -> None:
+        """Sets the labels, and takes those away that are not among them."""
+        gone = [f"{key}-" for key in pod.labels if key not in labels]
+        wanted = [f"{key}={value}" for key, value in labels.items()]
+        self._cluster.kubectl("-n", pod.namespace, "label", "--overwrite", "pod", pod.name, *wanted, *gone)
+        pod.labels = dict(labels)
 
     def delete_pod(self, pod: Endpoint, *, abruptly: bool = False) -> None:
         """Deletes the pod and waits until it is gone; the kubelet ends processes first, always."""

@@ -41,6 +41,7 @@ class Endpoint:
     station: Station
     namespace: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[Object, ...] = ()
 
     def __str__(self) -> str:
         """The form in which a table names it."""
@@ -96,7 +97,10 @@ class World(abc.ABC):
     nodes: tuple[str, ...]
     roles: frozenset[Role]
     lacks: Mapping[str, str]
-    """What this world cannot do, with the reason: new-address, witness, wire, reuse, large-frames."""
+    """What this world and its data plane cannot do, with the reason.
+
+    One of new-address, witness, wire, reuse, large-frames, announce; and of those in `limits`.
+    """
 
     def __init__(self) -> None:
         self.pods: list[Endpoint] = []
@@ -120,9 +124,19 @@ class World(abc.ABC):
 
     @abc.abstractmethod
     def make_pod(
-        self, name: str, node: str, *, namespace: str = "default", labels: Mapping[str, str] | None = None
+        self,
+        name: str,
+        node: str,
+        *,
+        namespace: str = "default",
+        labels: Mapping[str, str] | None = None,
+        ports: Sequence[Object] = (),
     ) -> Endpoint:
-        """Runs a pod on a node, and waits until it is connected."""
+        """Runs a pod on a node, and waits until it is connected; `ports` are those that its container declares."""
+
+    @abc.abstractmethod
+    def label_pod(self, pod: Endpoint, labels: Mapping[str, str]) -> None:
+        """Gives a pod other labels."""
 
     @abc.abstractmethod
     def delete_pod(self, pod: Endpoint, *, abruptly: bool = False) -> None:
@@ -192,6 +206,10 @@ class World(abc.ABC):
         """Counts the frames between nodes that carry a cookie, or that ask for a MAC, tunnelled or not."""
         raise LacksError(self, "wire", cookie or who_has)
 
+    def announce(self, address: str) -> None:
+        """Has the outside's router send an address that nobody has to the first node, for as long as the world is."""
+        raise LacksError(self, "announce", address)
+
     def unused_addresses(self, version: int) -> Mapping[str, str]:
         """Addresses of pods that do not exist, by what they are."""
         raise LacksError(self, "unused_addresses", version)
@@ -199,6 +217,13 @@ class World(abc.ABC):
     def unused_neighbour(self, version: int) -> str:
         """An address on the nodes' own network that nobody has, and that nobody was asked for yet."""
         raise LacksError(self, "unused_neighbour", version)
+
+    def node_addresses(self, node: str, *, of: Endpoint | None = None) -> tuple[str, ...]:
+        """The addresses at which somebody finds the node ports of a node, the best one of each family first.
+
+        Without `of` they are those at which anybody does.
+        """
+        return self.hosts[node].addresses
 
     # ---- what all have in common
 

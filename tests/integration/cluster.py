@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import ipaddress
 import itertools
 import json
@@ -186,7 +187,8 @@ class TestPod:
     def __init__(self, cluster: TestCluster, name: str, namespace: str = "default") -> None:
         self.name = name
         self.namespace = namespace
-        self.container_id = f"{next(_numbers):064x}"[::-1]
+        # As runtimes make them: any hexadecimal digit may come first.
+        self.container_id = hashlib.sha256(f"{os.getpid()} {next(_numbers)}".encode()).hexdigest()
         self._netns = f"{cluster.prefix}-{self.container_id[:8]}"
         self.netns = netns_path(self._netns)
         self.address = ""

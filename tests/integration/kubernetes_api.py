@@ -20,11 +20,15 @@ PATHS = {
     "endpoints": "/api/v1/endpoints",
     "networkpolicies": "/apis/networking.k8s.io/v1/networkpolicies",
     "endpointslices": "/apis/discovery.k8s.io/v1/endpointslices",
+    "adminnetworkpolicies": "/apis/policy.networking.k8s.io/v1alpha1/adminnetworkpolicies",
 }
 
 
 class KubernetesApi:
-    """Objects by resource and name; every change has a version, and watches see those after theirs."""
+    """Objects by resource and name; every change has a version, and watches see those after theirs.
+
+    What is `absent` is a resource that the server does not have, for now.
+    """
 
     def __init__(self, *, slices: bool = True) -> None:
         [self.port] = free_ports(1)
@@ -33,7 +37,7 @@ class KubernetesApi:
         self.version = 1
         self.oldest = 0
         self.lists = 0
-        self._slices = slices
+        self.absent = {"adminnetworkpolicies"} | (set() if slices else {"endpointslices"})
         self._changed = asyncio.Condition()
         self._runner: web.AppRunner | None = None
 
@@ -55,8 +59,7 @@ class KubernetesApi:
         """Serves."""
         application = web.Application()
         for name, path in PATHS.items():
-            if self._slices or name != "endpointslices":
-                application.router.add_get(path, self._handler(name))
+            application.router.add_get(path, self._handler(name))
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
@@ -94,6 +97,8 @@ class KubernetesApi:
 
     def _handler(self, resource: str) -> Any:
         async def handle(request: web.Request) -> web.StreamResponse:
+            if resource in self.absent:
+                raise web.HTTPNotFound
             if request.query.get("watch") != "true":
                 return self._list(resource, request)
             return await self._watch(resource, request)

@@ -101,10 +101,16 @@ class State:
         self._things: defaultdict[str, dict[Any, Any]] = defaultdict(dict)
         self._free: list[int] = []
         self._next = first_interface
+        self._given = 0
 
     def things(self, kind: str) -> dict[Any, Any]:
         """Things of a kind by their keys; what they are is their family's business."""
         return self._things[kind]
+
+    def next_number(self) -> int:
+        """A number that nothing had before."""
+        self._given += 1
+        return self._given
 
     def add_interface(self, kind: str, name: str, **about: Any) -> Interface:
         """A new interface; the number that became free last is used first."""

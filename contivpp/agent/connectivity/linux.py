@@ -102,6 +102,10 @@ class LinuxConnectivity:
         next_hop = str(family.vxlan_address(node.id).ip)
         return by_key(Route(to=only(address), via=next_hop, link=VXLAN, table=POD_TABLE))
 
+    def published_address(self, address: str, node: RemoteNode, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
+        """Nothing: the kernel has one table, and its way to the other node is there."""
+        return {}
+
     def local_pod(self, pod: LocalPod, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
         """A veth pair, the pod's addresses and routes in its namespace, and a way to it from the node."""
         names = pod_names(pod.sandbox.container_id)

@@ -29,8 +29,8 @@ class RemoteNodeUnit:
 
 
 @dataclass(frozen=True, slots=True)
-class ManagementUnit:
-    """One address that Kubernetes knows another node by; two nodes may claim the same one."""
+class AddressUnit:
+    """One address that Kubernetes knows another node by, or that it published; two nodes may claim the same one."""
 
     address: str
 
@@ -70,30 +70,34 @@ class RemoteNodesFeature:
         """Takes the data plane's way to express it."""
         self._renderer = renderer
 
-    def units(self, view: View) -> Iterable[RemoteNodeUnit | ManagementUnit]:
-        """One unit per node that published an ID, and one per management address of theirs."""
+    def units(self, view: View) -> Iterable[RemoteNodeUnit | AddressUnit]:
+        """One unit per node that published an ID, and one per address of theirs."""
         addresses: set[str] = set()
         for node in view.remote_nodes():
             yield RemoteNodeUnit(node.id)
-            addresses.update(node.management)
-        yield from map(ManagementUnit, sorted(addresses))
+            addresses.update(node.all_addresses)
+        yield from map(AddressUnit, sorted(addresses))
 
-    def affected(self, change: Change, view: View) -> Iterable[RemoteNodeUnit | ManagementUnit]:
+    def affected(self, change: Change, view: View) -> Iterable[RemoteNodeUnit | AddressUnit]:
         """The node that changed; all of them when this node did, for every tunnel has a new near end."""
         match change:
-            case NodeChange(id=node_id, management=management):
+            case NodeChange(id=node_id, addresses=addresses):
                 yield RemoteNodeUnit(node_id)
-                yield from map(ManagementUnit, management)
+                yield from map(AddressUnit, addresses)
             case OwnNodeChange() | WorldChange():
                 yield from self.units(view)
 
-    def render(self, unit: RemoteNodeUnit | ManagementUnit, view: View) -> Mapping[str, Any]:
+    def render(self, unit: RemoteNodeUnit | AddressUnit, view: View) -> Mapping[str, Any]:
         """Nothing while either end lacks an address or Kubernetes does not know the node."""
         if not view.own.id or not view.own.addresses:
             return {}
-        if isinstance(unit, ManagementUnit):
-            owner = view.node_at(unit.address)
-            return {} if owner is None else self._renderer.management_address(unit.address, owner, view.plan)
+        if isinstance(unit, AddressUnit):
+            if (owner := view.node_at(unit.address)) is not None:
+                return self._renderer.management_address(unit.address, owner, view.plan)
+            publisher = view.node_publishing(unit.address)
+            if publisher is None or not publisher.management:
+                return {}
+            return self._renderer.published_address(unit.address, publisher, view.own, view.plan)
         node = view.node(unit.node_id)
         if node is None or not node.addresses or not node.management:
             return {}

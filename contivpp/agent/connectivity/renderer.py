@@ -24,6 +24,10 @@ class ConnectivityRenderer(Protocol):
         """What a pod's packet needs to reach an address that Kubernetes knows `node` by."""
         ...
 
+    def published_address(self, address: str, node: RemoteNode, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
+        """What the same takes for an address that `node` published and Kubernetes does not know."""
+        ...
+
     def local_pod(self, pod: LocalPod, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
         """What a packet needs to reach `pod`, and what the pod needs to reach anything."""
         ...

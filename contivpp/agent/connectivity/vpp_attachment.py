@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from contivpp.agent.connectivity.addresses import version_of
+from contivpp.agent.connectivity.addresses import ip_of, only, version_of
 from contivpp.agent.connectivity.linux import in_pod, of_pair
 from contivpp.agent.connectivity.names import pod_names
 from contivpp.agent.view import LocalPod, OwnNode
@@ -54,6 +54,10 @@ class Attachment(Protocol):
         """The kernel's name of the node's end of the link to a pod; "" when there is none."""
         ...
 
+    def interface(self, container_id: str) -> str:
+        """The logical name of VPP's end of the link to a pod."""
+        ...
+
 
 class VethAttachment:
     """Pairs of links of the kernel, one end of which VPP reads and writes with AF_PACKET."""
@@ -62,7 +66,7 @@ class VethAttachment:
         """See `Attachment.pod`."""
         names = pod_names(pod.sandbox.container_id)
         pod_mac, vpp_mac = plan.pod_macs(pod.sandbox.container_id)
-        attached = f"afpacket-{names.host_interface}"
+        attached = self.interface(pod.sandbox.container_id)
         values: list[Any] = [
             Veth(
                 name=names.link,
@@ -106,15 +110,27 @@ class VethAttachment:
         """See `Attachment.host_interface`."""
         return pod_names(container_id).host_interface
 
+    def interface(self, container_id: str) -> str:
+        """See `Attachment.interface`."""
+        return f"afpacket-{pod_names(container_id).host_interface}"
+
 
 def on_host(link: str, own: OwnNode, plan: AddressPlan, vpp_mac: str) -> Iterator[Any]:
-    """What the host has on its end: an address, VPP's MAC, and what is behind VPP."""
+    """What the host has on its end: an address, VPP's MAC, and what is behind VPP.
+
+    That is pods, hosts, services, and VPP itself under the node's addresses, unless they are the host's own as well.
+    """
     for family in plan.families:
         vpp = str(family.host_link_vpp(own.id))
         yield Address(link, f"{family.host_link_linux(own.id)}/{family.host_link_prefix}")
         yield Neighbour(link, vpp, vpp_mac)
-        yield Route(str(family.pod_subnet_all), via=vpp, link=link)
-        yield Route(str(family.host_link_subnet_all), via=vpp, link=link)
+        behind = [family.pod_subnet_all, family.host_link_subnet_all]
+        if family.service_subnet is not None:
+            behind.append(family.service_subnet)
+        yield from (Route(str(subnet), via=vpp, link=link) for subnet in behind)
+        for address in map(ip_of, own.addresses):
+            if version_of(address) == family.version and address not in {*own.management, *own.host}:
+                yield Route(only(address), via=vpp, link=link)
 
 
 def kernel_mac(mac: str) -> str:

@@ -68,6 +68,11 @@ class Nics:
         for number, nic in enumerate(own.other_nics, start=1):
             yield from self._nic(nic, own, other_mac(mac, number), nic.addresses)
 
+    @staticmethod
+    def names(own: OwnNode) -> tuple[str, ...]:
+        """The logical names of all of them."""
+        return (NO_NIC if own.main_nic is None else own.main_nic.name, *(nic.name for nic in own.other_nics))
+
     def _nic(self, nic: NodeNic, own: OwnNode, mac: str, addresses: tuple[str, ...]) -> Iterator[Any]:
         yield self._interface(nic, mac)
         yield from self._in_table(nic.name)

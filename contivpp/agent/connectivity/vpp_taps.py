@@ -74,6 +74,10 @@ class TapAttachment:
         """See `Attachment.host_interface`: there is none."""
         return ""
 
+    def interface(self, container_id: str) -> str:
+        """See `Attachment.interface`."""
+        return tap_names(container_id).interface
+
     def _tap(self, name: str, host_name: str, mac: str, host_mac: str, netns: str, mtu: int) -> Tap:
         return Tap(
             name,

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from contivpp.agent.changes import Change, LocalPodChange
+from contivpp.agent.changes import Change
 from contivpp.agent.connectivity.pods import LocalPodUnit
 from contivpp.agent.events import answer, fail
 from contivpp.agent.pods.api import Attachment, NotReadyError, PodAddress, PodError, Sandbox
+from contivpp.agent.policies.feature import PodPoliciesUnit, PoliciesFeature
 from contivpp.agent.view import LocalPod, View
 from contivpp.model.addressplan import EVERYTHING
 from contivpp.model.ipam import AddressesExhausted, PodAddresses
@@ -95,7 +96,7 @@ class PodRegistry:
                 continue
             pod = PodID(name=kept.name, namespace=kept.namespace)
             sandbox = Sandbox(pod, kept.container_id, kept.netns, kept.interface)
-            view.pods[pod] = LocalPod(sandbox, (kept.address, *kept.others))
+            view.put_pod(LocalPod(sandbox, (kept.address, *kept.others)))
 
     def rebuild(self, view: View) -> None:
         """Learns every address in use from the cluster's records and the local sandboxes."""
@@ -125,11 +126,12 @@ class PodRegistry:
 
     def disconnect(self, view: View, leaving: Sequence[LocalPod]) -> list[Change]:
         """Forgets sandboxes; returns what that changed."""
+        changes: list[Change] = []
         for pod in leaving:
-            del view.pods[pod.id]
+            changes += view.remove_pod(pod.id)
             self._kept.delete(str(pod.id))
             self._release_unneeded(view, pod.id)
-        return [LocalPodChange(pod.id) for pod in leaving]
+        return changes
 
     async def connect(
         self, controller: Controller, sandbox: Sandbox, done: asyncio.Future[Attachment]
@@ -149,17 +151,16 @@ class PodRegistry:
             fail(done, PodError(f"pod {sandbox.pod}: {error}"))
             return 0, {str(sandbox.pod): str(error)}
         pod = LocalPod(sandbox, tuple(map(str, addresses)))
-        view.pods[sandbox.pod] = pod
-        change = LocalPodChange(sandbox.pod)
-        changed, errors = await controller.transact([change], f"add pod {sandbox.pod}", revert=True)
+        changes = view.put_pod(pod)
+        changed, errors = await controller.transact(changes, f"add pod {sandbox.pod}", revert=True)
         problem = "; ".join(f"{key}: {error}" for key, error in errors.items()) or self._pending(controller, pod)
         if problem:
             if previous is None:
-                del view.pods[sandbox.pod]
+                back = view.remove_pod(sandbox.pod)
                 self._release_unneeded(view, sandbox.pod)
             else:
-                view.pods[sandbox.pod] = previous
-            await controller.take_back([change], f"revert pod {sandbox.pod}")
+                back = view.put_pod(previous)
+            await controller.take_back(back, f"revert pod {sandbox.pod}")
             fail(done, PodError(f"pod {sandbox.pod} could not be connected: {problem}"))
             return changed, errors or {str(sandbox.pod): problem}
         self._keep(pod)
@@ -187,8 +188,10 @@ class PodRegistry:
         )
 
     def keys_of(self, controller: Controller, pod: LocalPod) -> Iterable[str]:
-        """The keys of the values that connect `pod`."""
-        return controller.desired.keys_of("local-pods", LocalPodUnit(pod.id))
+        """The keys of the values that connect `pod`, and of those that say who may reach it."""
+        desired = controller.desired
+        yield from desired.keys_of("local-pods", LocalPodUnit(pod.id))
+        yield from desired.keys_of(PoliciesFeature.name, PodPoliciesUnit(pod.id))
 
     def _pending(self, controller: Controller, pod: LocalPod) -> str:
         waiting = [

@@ -14,10 +14,16 @@ from contivpp.dataplane.linux import counters, host
 from contivpp.dataplane.linux.addresses import AddressDescriptor
 from contivpp.dataplane.linux.checks import checked
 from contivpp.dataplane.linux.ends import Ends
+from contivpp.dataplane.linux.health import HealthDescriptor
 from contivpp.dataplane.linux.kernel import Kernel
 from contivpp.dataplane.linux.links import LinkDescriptor
 from contivpp.dataplane.linux.names import LinkNameDescriptor
 from contivpp.dataplane.linux.neighbours import ForwardingDescriptor, NeighbourDescriptor
+from contivpp.dataplane.linux.nft.conntrack import Conntrack
+from contivpp.dataplane.linux.nft.descriptor import NftDescriptor
+from contivpp.dataplane.linux.nft.library import Nftables
+from contivpp.dataplane.linux.nft.reading import TableReader
+from contivpp.dataplane.linux.nft.service_descriptor import ServiceDescriptor
 from contivpp.dataplane.linux.routes import RouteDescriptor
 from contivpp.dataplane.linux.rules import RuleDescriptor
 from contivpp.dataplane.linux.sysctls import SysctlDescriptor
@@ -49,6 +55,9 @@ class LinuxDataplane:
         """
         self._kernel = Kernel(netns, ends=Ends(state_dir / "ends.json"))
         self._attaching = attaching
+        self._nftables = Nftables(netns)
+        table = TableReader(self._nftables)
+        self._health = HealthDescriptor(netns)
         self._descriptors: tuple[Descriptor, ...] = (
             SysctlDescriptor(self._kernel, state_dir / "sysctl.json"),
             LinkDescriptor(self._kernel),
@@ -58,6 +67,9 @@ class LinuxDataplane:
             NeighbourDescriptor(self._kernel),
             RouteDescriptor(self._kernel),
             RuleDescriptor(self._kernel),
+            NftDescriptor(self._nftables, table),
+            ServiceDescriptor(self._nftables, table, Conntrack(netns)),
+            self._health,
         )
 
     def descriptors(self) -> Sequence[Descriptor]:
@@ -81,6 +93,8 @@ class LinuxDataplane:
 
     async def close(self) -> None:
         """Closes the sockets; everything that was made stays."""
+        self._health.close()
+        self._nftables.close()
         self._kernel.close()
 
     async def host_addresses(self) -> tuple[host.HostAddress, ...]:

@@ -301,12 +301,43 @@ class Ip6(Section):
 
 
 @dataclass(frozen=True)
+class Cnat(Section):
+    """Translation of addresses: the sessions that it has room for, how long they last, and how soon they are swept."""
+
+    session_max: int | None = setting("session-max", Number())
+    session_max_per_vrf: int | None = setting("session-max-per-vrf", Number())
+    session_max_age: int | None = setting("session-max-age", Number())
+    session_cleanup_timeout: str = setting("session-cleanup-timeout", Decimal())
+    session_max_port_retries: int | None = setting("session-max-port-retries", Number())
+    session_log2_pool_size: int | None = setting("session-log2-pool-size", Number())
+    tcp_max_age: int | None = setting("tcp-max-age", Number())
+    scanner: bool | None = setting("scanner", Switch())
+    maglev_len: int | None = setting("maglev-len", Number())
+    translation_db_buckets: int | None = setting("translation-db-buckets", Number())
+    translation_db_memory: str = setting("translation-db-memory", Size())
+    client_db_buckets: int | None = setting("client-db-buckets", Number())
+    client_db_memory: str = setting("client-db-memory", Size())
+    snat_db_buckets: int | None = setting("snat-db-buckets", Number())
+    snat_db_memory: str = setting("snat-db-memory", Size())
+    snat_if_map_len: int | None = setting("snat-if-map-len", Number())
+
+
+@dataclass(frozen=True)
+class AclPlugin(Section):
+    """Access lists: whether what they decided for a session is decided anew when they change (1)."""
+
+    reclassify_sessions: int | None = setting("reclassify sessions", Number())
+    use_tuple_merge: int | None = setting("use tuple merge", Number())
+    connection_count_max: int | None = setting("connection count max", Number())
+
+
+@dataclass(frozen=True)
 class StartupConf(Section):
     """The whole file."""
 
     # fmt: off
     also: ClassVar[tuple[str, ...]] = (
-        "acl-plugin", "api-fuzz", "api-queue", "cnat", "crypto-engines", "crypto_sw_scheduler", "ct6", "devices",
+        "api-fuzz", "api-queue", "crypto-engines", "crypto_sw_scheduler", "ct6", "devices",
         "dns", "dsa", "dslite", "fateshare", "heapsize", "http", "ip", "ipsec", "l2fib", "l2tp", "linux-cp",
         "linux-nl", "mactime", "mpls", "nat", "node", "npol-plugin", "nsim", "punt", "pvti", "quic", "selog",
         "session", "sfdp", "tcp", "test-proxy", "tls", "trace", "tuntap", "udp", "unix-cli", "vhost-user", "vlib",
@@ -331,6 +362,8 @@ class StartupConf(Section):
     l2learn: L2Learn = setting("l2learn", Block(L2Learn))
     l3fib: L3Fib = setting("l3fib", Block(L3Fib))
     ip6: Ip6 = setting("ip6", Block(Ip6))
+    cnat: Cnat = setting("cnat", Block(Cnat))
+    acl_plugin: AclPlugin = setting("acl-plugin", Block(AclPlugin))
 
 
 FORMS = forms_of(StartupConf)

@@ -1,4 +1,7 @@
-"""What a cluster has from the start: its namespaces, and the service of the API itself."""
+"""What a cluster has from the start: its namespaces, the service of the API itself, and custom resources of networks.
+
+Those are the policies of administrators, whose definitions somebody has to install in a real cluster.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,13 @@ import ipaddress
 from typing import Any
 
 from contivpp.playground.apiserver.objects import Objects, Target
+from contivpp.playground.apiserver.resources import CRD_GROUP
 from contivpp.playground.apiserver.rules import Rules
 
+_POLICIES = (
+    ("AdminNetworkPolicy", "adminnetworkpolicies", "anp"),
+    ("BaselineAdminNetworkPolicy", "baselineadminnetworkpolicies", "banp"),
+)
 _NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
@@ -34,6 +42,24 @@ def ensure(objects: Objects, rules: Rules, advertise_address: str, port: int) ->
         "ports": ports,
     }
     _ensure(objects, "discovery.k8s.io", "endpointslices", endpoints, replace=True)
+    for kind, plural, short in _POLICIES:
+        _ensure(objects, CRD_GROUP, "customresourcedefinitions", _definition(kind, plural, short))
+
+
+def _definition(kind: str, plural: str, short: str) -> dict[str, Any]:
+    group = "policy.networking.k8s.io"
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    return {
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Cluster",
+            "names": {"kind": kind, "plural": plural, "singular": kind.lower(), "shortNames": [short]},
+            "versions": [
+                {"name": "v1alpha1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}},
+            ],
+        },
+    }
 
 
 def _ensure(objects: Objects, group: str, plural: str, subject: dict[str, Any], *, replace: bool = False) -> None:

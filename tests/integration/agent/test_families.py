@@ -73,9 +73,9 @@ async def test_a_pod_keeps_its_addresses_of_both_families_across_a_restart(clust
     one.start()
     one.wait_until_ready()
     one.add(b)
-    assert a.addresses == ("10.1.1.2", "fd00:10:1:1::2")
-    assert b.addresses == ("10.1.1.3", "fd00:10:1:1::3")
-    assert one.get("contiv/v1/ipam/allocations")["Pods"][0]["OtherIPs"] == ["fd00:10:1:1::2"]
+    assert a.addresses == ("10.1.1.2", "fd00:10:1:1::1:2")
+    assert b.addresses == ("10.1.1.3", "fd00:10:1:1::1:3")
+    assert one.get("contiv/v1/ipam/allocations")["Pods"][0]["OtherIPs"] == ["fd00:10:1:1::1:2"]
     assert one.get("contiv/v1/ipam")["podSubnetThisNode"] == "10.1.1.0/24,fd00:10:1:1::/64"
 
 

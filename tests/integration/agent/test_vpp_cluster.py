@@ -6,11 +6,14 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from contivpp.model import keys
+from contivpp.model import codec, keys
+from contivpp.model.endpoints import EndpointAddress, EndpointPort, Endpoints, EndpointSubset
+from contivpp.model.service import Service, ServicePort
 from contivpp.store.client import Store
 from tests.integration.cluster import TestCluster, TestNode, TestPod, cluster_of, eventually, ip, netns_path
 from tests.integration.conftest import Etcd
@@ -90,22 +93,33 @@ while data := connection.recv(65536):
 print(digest.hexdigest())
 """
 SEND = """
-import hashlib, random, socket, sys
+import hashlib, random, socket, sys, time
 data = random.randbytes(int(sys.argv[2]))
 with socket.create_connection((sys.argv[1], 5001), 20) as connection:
-    connection.sendall(data)
+    for part in range(100):
+        connection.sendall(data[part * len(data) // 100 : (part + 1) * len(data) // 100])
+        time.sleep(float(sys.argv[3]) / 100)
 print(hashlib.sha256(data).hexdigest())
 """
 
 
-def transfers(source: str, target: str, address: str, size: int) -> bool:
-    """Whether bytes sent by TCP from one namespace to another one arrive as they were sent."""
-    receiving = ["nsenter", f"--net={target}", "python3", "-c", RECEIVE, address]
+def transfers(source: str, target: str, address: str, size: int, *, listen: str = "", seconds: float = 0) -> bool:
+    """Whether bytes sent by TCP from one namespace to another one arrive as they were sent.
+
+    Args:
+        source: where they are sent.
+        target: where they have to arrive.
+        address: to which they are sent.
+        size: how many.
+        listen: the address that the target listens at, when it is another one.
+        seconds: how long the sender takes at least.
+    """
+    receiving = ["nsenter", f"--net={target}", "python3", "-c", RECEIVE, listen or address]
     with subprocess.Popen(receiving, stdout=subprocess.PIPE, text=True) as receiver:
         assert receiver.stdout is not None
         assert receiver.stdout.readline() == "listening\n"
         try:
-            sending = ["nsenter", f"--net={source}", "python3", "-c", SEND, address, str(size)]
+            sending = ["nsenter", f"--net={source}", "python3", "-c", SEND, address, str(size), str(seconds)]
             sent = subprocess.run(sending, check=True, timeout=40, capture_output=True, text=True).stdout
             return receiver.stdout.readline() == sent
         finally:
@@ -173,6 +187,42 @@ async def test_a_killed_agent_loses_no_packet_and_has_nothing_to_do(
     d = cluster.pod("d")
     assert one.add(d) == "10.1.1.4"
     assert d.ping(c.address)
+
+
+async def write_service(cluster: TestCluster, backend: TestPod, *, node: str) -> None:
+    """A service at 10.96.0.7 with one endpoint."""
+    service = Service("web", "default", port=(ServicePort(port=5001),), cluster_ip="10.96.0.7")
+    there = (EndpointAddress(ip=backend.address, node_name=node),)
+    subset = EndpointSubset(there, (), (EndpointPort(port=5001),))
+    async with await Store.open(cluster.etcd.config) as store:
+        for kind, record in (("service", service), ("endpoints", Endpoints("web", "default", (subset,)))):
+            await store.put(keys.record_key(kind, "default/web"), codec.encode(record))
+
+
+async def test_a_transfer_through_a_service_outlives_the_agents_and_services_come_back_with_vpp(
+    cluster: TestCluster, nodes: tuple[VppNode, VppNode]
+) -> None:
+    a, _, c = await three_pods(cluster)
+    await write_service(cluster, c, node="node2")
+    one, two = (node.agent for node in nodes)
+    eventually(lambda: transfers(a.netns, c.netns, "10.96.0.7", 1000, listen="0.0.0.0"))
+    assert transfers(netns_path(one.netns), c.netns, "10.96.0.7", 1_000_000, listen="0.0.0.0"), "the host as well"
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(transfers, a.netns, c.netns, "10.96.0.7", 2_000_000, listen="0.0.0.0", seconds=6)
+        for node in (one, two):
+            node.kill(signal.SIGKILL)
+            node.start()
+            node.wait_until_ready()
+        assert not running.done(), "the transfer outlived both restarts"
+        assert running.result(60)
+    for node in (one, two):
+        assert first_transaction(node) == ("FullResync", [], None)
+    for node in nodes:
+        node.vpp.end(signal.SIGKILL)
+        eventually(lambda node=node: node.agent.get("readiness")["state"] != 1)
+        node.vpp.start()
+        node.agent.wait_until_ready()
+    eventually(lambda: transfers(a.netns, c.netns, "10.96.0.7", 1_000_000, listen="0.0.0.0"))
 
 
 async def test_a_killed_vpp_is_programmed_again_without_help(

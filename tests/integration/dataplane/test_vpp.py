@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import ipaddress
+import random
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,28 @@ async def test_messages_are_packed_as_vpp_papi_packs_them(connection: Connection
         message = connection.definitions.by_name[name]
         with connection.definitions.registered():
             assert message.pack(fields) == message.definition.pack(fields), name
+
+
+async def test_messages_are_unpacked_as_vpp_papi_unpacks_them(connection: Connection) -> None:
+    """Of arbitrary bytes many make no message: then both have to say so."""
+    dice, read = random.Random(5), 0
+    for message in connection.definitions.by_name.values():
+        zero = message.pack({"_vl_msg_id": message.number, "context": 7})
+        noise = [dice.randbytes(len(zero) + dice.randrange(3)) for _ in range(3)]
+        sparse = [bytes(dice.choice((0, 0, 0, 0, 1, 2, 65)) for _ in range(len(zero) + 400)) for _ in range(5)]
+        for frame in (zero, zero + bytes(4), *noise, *sparse):
+            assert unpacked(message.unpack, frame) == unpacked(message.definition.unpack, frame), message.name
+            read += unpacked(message.unpack, frame) != "nothing"
+    assert read > 4000
+
+
+def unpacked(unpack: Any, frame: bytes) -> str:
+    """What an unpacker makes of some bytes, in a form in which all values can be compared."""
+    try:
+        found = unpack(frame)
+    except Exception:
+        return "nothing"
+    return repr(found[0] if type(found) is tuple else found)
 
 
 async def test_a_vpp_without_a_plugin_is_refused_by_name(tmp_path: Path, netns: str) -> None:

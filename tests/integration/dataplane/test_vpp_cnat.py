@@ -141,22 +141,17 @@ async def test_source_nat_needs_an_address(plane: VppDataplane) -> None:
 # ---- a VPP without the plugin
 
 
-async def test_a_vpp_without_cnat_is_used_and_says_so_when_it_is_asked_for_a_translation(
-    tmp_path: Path, netns: str
-) -> None:
+async def test_a_vpp_without_cnat_is_refused_by_name(tmp_path: Path, netns: str) -> None:
     made = RealVpp(tmp_path / "vpp", netns=netns, without=("cnat",))
     made.start()
     plane = VppDataplane(made.socket, timeout=2)
     running = asyncio.create_task(plane.run())
     try:
         async with asyncio.timeout(20):
-            await plane.ready.wait()
-        scheduler = Scheduler(plane.descriptors())
-        await scheduler.commit(keyed([WEB, POD]))
-        assert set(scheduler.troubles()) == {WEB.key}
-        assert "load cnat_plugin.so" in scheduler.troubles()[WEB.key]
-        await scheduler.commit({WEB.key: None})
-        assert (scheduler.troubles(), await found(plane)) == ({}, keyed([POD]))
+            while "lacks" not in plane.problem:
+                await asyncio.sleep(0.05)
+        assert "cnat_translation_update" in plane.problem
+        assert not plane.ready.is_set()
     finally:
         running.cancel()
         await asyncio.wait([running])

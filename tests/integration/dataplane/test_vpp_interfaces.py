@@ -9,15 +9,16 @@ import pytest
 
 from contivpp.dataplane.vpp.api.connection import Connection
 from contivpp.dataplane.vpp.plane import VppDataplane
-from contivpp.dataplane.vpp.values.addressing import InterfaceAddress, Table
+from contivpp.dataplane.vpp.values.addressing import InterfaceAddress, InterfaceTable, Table
 from contivpp.dataplane.vpp.values.arp import NeighbourLimits, ProxyArp, ProxyArpRange
 from contivpp.dataplane.vpp.values.bridging import BridgeDomain, BridgeMember
 from contivpp.dataplane.vpp.values.crossing import L2CrossConnect, L3CrossConnect
 from contivpp.dataplane.vpp.values.dhcp import DhcpClient, DhcpLease
-from contivpp.dataplane.vpp.values.interfaces import HostInterface, Loopback, VxlanTunnel
+from contivpp.dataplane.vpp.values.interfaces import HostInterface, Loopback, Pipe, PipeEnd, VxlanTunnel
 from contivpp.dataplane.vpp.values.memif import Memif, MemifSocket
 from contivpp.dataplane.vpp.values.punting import PuntRedirect
 from contivpp.dataplane.vpp.values.receiving import RxMode, RxPlacement
+from contivpp.dataplane.vpp.values.routing import VppRoute
 from contivpp.dataplane.vpp.values.subinterfaces import SubInterface, TagRewrite
 from contivpp.scheduler.scheduler import Scheduler
 from tests.integration.cluster import ip
@@ -54,6 +55,20 @@ VALUES: dict[str, list[Any]] = {
         BridgeDomain("domain", 5),
         BridgeMember("domain", 5, "vlan"),
         TagRewrite("vlan", "pop-1"),
+    ],
+    "a pipe between tables": [
+        Table(7, 4, "main"),
+        Pipe("pipe"),
+        PipeEnd("near", "pipe", 0, 1450),
+        PipeEnd("far", "pipe", 1, 1450),
+        InterfaceTable("far", 7, 4),
+        InterfaceAddress("far", "10.9.0.1/32", 7),
+        InterfaceAddress("near", "10.9.0.1/32"),
+        InterfaceAddress("near", "fd09::1/128"),
+        VppRoute("10.1.0.0/16", interface="near"),
+        VppRoute("fd10::/48", interface="near"),
+        VppRoute("10.7.0.1/32", 7, "10.7.0.1", "far"),
+        VppRoute("fd09::7/128", via="fd09::7", interface="near"),
     ],
     "modes of receiving": [LINK, RxMode("link", "polling")],
     "a mode of one queue": [LINK, RxMode("link", "polling", 0)],
@@ -121,6 +136,11 @@ CHANGES: dict[str, tuple[list[Any], list[Any]]] = {
     "the MTU of a link": ([LINK], [dataclasses.replace(LINK, mtu=1400)]),
     "the MTU of a link, with other rings": ([LINK], [dataclasses.replace(LINK, mtu=3000)]),
     "the MAC of a link": ([LINK], [dataclasses.replace(LINK, mac="02:fe:00:00:00:19")]),
+    "the MTU of a pipe's end": (
+        [Pipe("pipe"), PipeEnd("near", "pipe", 0, 1450)],
+        [PipeEnd("near", "pipe", 0, 1400)],
+    ),
+    "the other end of a pipe": ([Pipe("pipe"), PipeEnd("near", "pipe", 0)], [PipeEnd("near", "pipe", 1)]),
     "another link": ([LINK], [dataclasses.replace(LINK, host_name="vpp2")]),
     "another kind": ([LINK], [Loopback("link", "02:fe:00:00:00:01")]),
     "the far end of a tunnel": (

@@ -10,6 +10,10 @@ import pytest
 from contivpp.dataplane.vpp.plane import VppDataplane
 from contivpp.dataplane.vpp.values.tap import Tap
 from contivpp.scheduler.scheduler import Scheduler
+from tests.integration.dataplane.test_vpp_cnat import (  # noqa: F401
+    test_source_nat_lives_as_all_values_do,
+    test_translations_live_as_all_values_do,
+)
 from tests.integration.dataplane.test_vpp_interfaces import (  # noqa: F401 - they are collected here
     test_a_change_is_what_is_there_then_and_so_is_the_way_back,
     test_what_is_made_is_read_back_and_taken_away_twice,

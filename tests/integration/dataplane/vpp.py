@@ -24,8 +24,14 @@ statseg {{ socket-name {folder}/stats.sock size 32M }}
 memory {{ main-heap-size 256M }}
 buffers {{ buffers-per-numa 8192 }}
 plugins {{ plugin dpdk_plugin.so {{ disable }} {without} }}
+{of_plugins}
 {more}
 """
+OF_PLUGINS = {
+    "cnat": "cnat { session-max 262144 session-cleanup-timeout 0.01 }",
+    "acl": "acl-plugin { reclassify sessions 1 }",
+}
+"""What services and policies need; why: docs/vpp-services.md and docs/vpp-policies.md. VPP refuses it without them."""
 
 
 def prefix() -> Path | None:
@@ -64,7 +70,10 @@ class RealVpp:
         self.socket = folder / "api.sock"
         folder.mkdir(parents=True, exist_ok=True)
         disabled = " ".join(f"plugin {name}_plugin.so {{ disable }}" for name in without)
-        (folder / "startup.conf").write_text(CONFIG.format(folder=folder, without=disabled, more=more))
+        of_plugins = "\n".join(text for name, text in OF_PLUGINS.items() if name not in without)
+        (folder / "startup.conf").write_text(
+            CONFIG.format(folder=folder, without=disabled, of_plugins=of_plugins, more=more)
+        )
 
     def start(self) -> None:
         """Starts it, and waits until it listens on its API socket."""

@@ -410,3 +410,21 @@ def test_a_kubeconfig_that_cannot_be_used_is_named(tmp_path: Path, text: str | N
     assert done.returncode == 2
     assert str(file) in done.stderr
     assert "Traceback" not in done.stderr
+
+
+async def test_policies_of_administrators_are_reflected_as_soon_as_the_api_server_has_them(world: World) -> None:
+    prefix = keys.prefix("adminnetworkpolicy")
+    ksr = world.ksr()
+    await world.eventually(ksr.is_ready)
+    subject = {"namespaces": {}}
+    await world.api.put(
+        "adminnetworkpolicies", {"metadata": {"name": "p"}, "spec": {"priority": 3, "subject": subject}}
+    )
+    assert await world.records(prefix) == {}
+    world.api.absent.discard("adminnetworkpolicies")
+
+    async def there() -> bool:
+        return await world.records(prefix) == {"p": {"name": "p", "priority": 3, "namespaces": {}}}
+
+    await world.eventually(there)
+    await world.eventually(ksr.is_ready)

@@ -11,7 +11,7 @@ from tests.standin.handlers import Refused, handles, uses
 from tests.standin.state import LINK_UP, NOWHERE, UP, Interface, State
 
 _IP_MODE = 2
-_HARDWARE, _SUB = 0, 1
+_HARDWARE, _SUB, _PIPE_END = 0, 1, 3
 POLLING, INTERRUPT, ADAPTIVE = 1, 2, 3
 
 
@@ -32,7 +32,7 @@ def list_interfaces(state: State, request: Any) -> Iterable[dict[str, Any]]:
             "flags": one.flags,
             "mtu": one.mtu,
             "tag": one.tag,
-            "type": _SUB if one.parent is not None else _HARDWARE,
+            "type": _type(one),
             "sup_sw_if_index": one.number if one.parent is None else one.parent,
             "sub_outer_vlan_id": one.vlan[0],
             "sub_inner_vlan_id": one.vlan[1],
@@ -43,6 +43,12 @@ def list_interfaces(state: State, request: Any) -> Iterable[dict[str, Any]]:
             "vtr_tag1": one.rewriting[2],
             "vtr_tag2": one.rewriting[3],
         }
+
+
+def _type(one: Interface) -> int:
+    if one.parent is None:
+        return _HARDWARE
+    return _PIPE_END if one.kind == "pipe end" else _SUB
 
 
 @handles("sw_interface_set_flags")
@@ -177,6 +183,34 @@ def remove_vlan(state: State, request: Any) -> None:
     if one.parent is None:
         raise Refused("INVALID_SUB_SW_IF_INDEX")
     state.remove_interface(one)
+
+
+# ---- pipes
+
+
+@handles("pipe_create")
+def add_pipe(state: State, request: Any) -> dict[str, Any]:
+    taken = {one.about for one in state.interfaces.values() if one.kind == "pipe"}
+    instance = next(number for number in itertools.count() if number not in taken)
+    made = state.add_interface("pipe", f"pipe{instance}", about=instance)
+    for end in (0, 1):
+        state.add_interface("pipe end", f"{made.name}.{end}", parent=made.number, mtu=[0, 0, 0, 0])
+    return {"sw_if_index": made.number}
+
+
+@handles("pipe_delete")
+def remove_pipe(state: State, request: Any) -> None:
+    one = interface(state, request.sw_if_index)
+    if one.kind != "pipe":
+        raise Refused("INVALID_SW_IF_INDEX")
+    state.remove_interface(one)
+
+
+@handles("pipe_dump")
+def list_pipes(state: State, request: Any) -> Iterable[dict[str, Any]]:
+    for one in state.interfaces.values():
+        if one.kind == "pipe":
+            yield {"sw_if_index": one.number}
 
 
 # ---- how interfaces receive

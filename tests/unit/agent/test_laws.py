@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contivpp.agent.changes import Change, LocalPodChange, OwnNodeChange, WorldChange
+from contivpp.agent.changes import Change, OwnNodeChange, WorldChange
 from contivpp.agent.connectivity.linux import LinuxConnectivity
 from contivpp.agent.connectivity.nodes import OwnNodeFeature, RemoteNodesFeature
 from contivpp.agent.connectivity.pods import LocalPodsFeature
@@ -73,14 +73,14 @@ def apply(view: View, step: tuple[str, Any, Any]) -> list[Change]:
         case ("pod", name, last):
             pod = PodID(name, "default")
             if last is None:
-                view.pods.pop(pod, None)
-            else:
-                last += 10 * (name == "b")  # the address plan gives no address twice
-                view.pods[pod] = LocalPod(
+                return view.remove_pod(pod)
+            last += 10 * (name == "b")  # the address plan gives no address twice
+            return view.put_pod(
+                LocalPod(
                     Sandbox(pod, f"c-{name}-{last}", f"/run/netns/{name}{last}", "eth0"),
                     (f"10.1.1.{last}", f"fd00:10:1:1::{last}")[: len(view.plan.families)],
                 )
-            return [LocalPodChange(pod)]
+            )
     raise AssertionError(step)
 
 

@@ -42,24 +42,58 @@ HOST = (("eth0", "10.0.0.1/24", 1500), ("eth1", "", 9000), ("docker0", "172.17.0
 
 def routes(values: dict[str, Any]) -> set[tuple[int, str, str]]:
     """Table, subnet, and where to."""
-    return {
-        (one.vrf, one.to, one.kind if one.kind == "drop" else one.via or f"table {one.via_vrf}")
-        for one in values.values()
-        if isinstance(one, VppRoute)
-    }
+    return {(one.vrf, one.to, _way(one)) for one in values.values() if isinstance(one, VppRoute)}
+
+
+def _way(route: VppRoute) -> str:
+    if route.kind == "drop":
+        return "drop"
+    return (route.interface if "pipe" in route.interface else route.via) or f"table {route.via_vrf}"
 
 
 def test_between_the_tables_there_is_a_way_for_everything_and_no_loop() -> None:
     assert routes(dict(VppConnectivity().own_node(OWN, PLAN))) == {
         (0, "0.0.0.0/0", "192.168.16.100"),
-        (0, "10.0.0.1/32", "172.30.1.2"),
-        (0, "10.1.0.0/16", "table 1"),
-        (0, "172.30.0.0/16", "table 1"),
+        (0, "10.0.0.1/32", "table 1"),
+        (0, "10.1.1.0/24", "table 1"),
+        (0, "172.30.1.0/24", "table 1"),
+        (0, "10.1.0.0/16", "pipe-main"),
+        (0, "172.30.0.0/16", "pipe-main"),
         (1, "0.0.0.0/0", "table 0"),
-        (1, "172.30.1.0/24", "table 0"),
+        (1, "10.0.0.1/32", "172.30.1.2"),
+        (1, "192.168.16.1/32", "pipe-pods"),
         (1, "10.1.0.0/16", "drop"),
         (1, "172.30.0.0/16", "drop"),
     }
+
+
+def test_without_the_overlay_there_is_no_pipe_and_the_host_is_in_the_nodes_table() -> None:
+    values = dict(VppConnectivity(overlay=False).own_node(OWN, PLAN))
+    assert routes(values) == {
+        (0, "0.0.0.0/0", "192.168.16.100"),
+        (0, "10.0.0.1/32", "172.30.1.2"),
+        (0, "10.1.1.0/24", "table 1"),
+        (0, "10.1.0.0/16", "drop"),
+        (0, "172.30.0.0/16", "drop"),
+        (1, "0.0.0.0/0", "table 0"),
+    }
+    assert not [key for key in values if "pipe" in key]
+
+
+def test_the_host_reaches_services_and_vpps_of_all_nodes_through_its_own_vpp() -> None:
+    renderer, node = VppConnectivity(), RemoteNode(2, "node2", ("192.168.16.2/24",), ("10.0.0.2",))
+    own = [one.to for one in renderer.own_node(OWN, PLAN).values() if isinstance(one, Route)]
+    assert own == ["10.1.0.0/16", "172.30.0.0/16", "10.96.0.0/12", "192.168.16.1/32"]
+    there = dict(renderer.published_address("192.168.16.2", node, OWN, PLAN))
+    assert [one for one in there.values() if isinstance(one, Route)] == [
+        Route("192.168.16.2/32", via="172.30.1.1", link="vpp1")
+    ]
+    assert routes(there) == {(1, "192.168.16.2/32", "192.168.30.2")}
+    assert dict(renderer.published_address("192.168.16.1", node, OWN, PLAN)) == {}, "a node that claims this one's"
+    known = dataclasses.replace(OWN, management=("10.0.0.1", "192.168.16.1"))
+    assert "192.168.16.1/32" not in [
+        one.to for one in renderer.own_node(known, PLAN).values() if isinstance(one, Route)
+    ]
 
 
 def test_a_node_is_reached_through_its_tunnel_and_the_tunnel_never_through_itself() -> None:
@@ -69,7 +103,7 @@ def test_a_node_is_reached_through_its_tunnel_and_the_tunnel_never_through_itsel
     assert values["vpp/interface/vxlan-default-2"] == VxlanTunnel("vxlan-default-2", "192.168.16.1", "192.168.16.2", 10)
     assert routes(values) == {(1, "10.1.2.0/24", "192.168.30.2"), (1, "172.30.2.0/24", "192.168.30.2")}
     there = {address: routes(dict(renderer.management_address(address, node, PLAN))) for address in node.management}
-    assert there["10.0.0.2"] == {(1, "10.0.0.2/32", "192.168.30.2"), (0, "10.0.0.2/32", "table 1")}
+    assert there["10.0.0.2"] == {(1, "10.0.0.2/32", "192.168.30.2"), (0, "10.0.0.2/32", "pipe-main")}
     assert there["192.168.16.2"] == {(1, "192.168.16.2/32", "192.168.30.2")}
 
 

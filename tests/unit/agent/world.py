@@ -42,12 +42,14 @@ class Plane:
     """What is in the data plane, and how it misbehaves.
 
     Attributes:
+        batches: what descriptors were given, by name.
         refuse: prefixes of keys that no operation succeeds for.
         stuck: prefixes of keys that cannot be deleted.
         blind: prefixes of keys that cannot be read.
     """
 
     there: dict[str, Any] = field(default_factory=dict)
+    batches: list[tuple[str, tuple[Operation, ...]]] = field(default_factory=list)
     operations: int = 0
     refuse: set[str] = field(default_factory=set)
     stuck: set[str] = field(default_factory=set)
@@ -68,6 +70,7 @@ class MemoryDescriptor:
         self._real = real
         self.name = real.name
         self.prefix = real.prefix
+        self.orders_itself = getattr(real, "orders_itself", False)
 
     def dependencies(self, key: str, value: Any) -> Iterable[Dependency]:
         return self._real.dependencies(key, value)
@@ -76,6 +79,7 @@ class MemoryDescriptor:
         return self._real.derived(key, value)
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
+        self._plane.batches.append((self.name, tuple(operations)))
         if self._plane.gate is not None:
             await self._plane.gate.wait()
         return [self._one(operation) for operation in operations]

@@ -19,6 +19,7 @@ def sound(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     core = importlib.import_module("ansible.module_utils.contivpp.host.preflight")
     monkeypatch.setattr(core, "host", list)
     monkeypatch.setattr(core, "other_networks", list)
+    monkeypatch.setattr(core, "other_services", list)
     monkeypatch.setattr(core, "_routes", list)
 
 

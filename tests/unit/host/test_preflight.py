@@ -50,6 +50,17 @@ def test_another_plugins_configuration_that_comes_first_is_a_problem(tmp_path: P
     assert preflight.other_networks(str(tmp_path / "nowhere")) == []
 
 
+def test_a_kube_proxy_that_runs_is_a_problem(tmp_path: Path) -> None:
+    for process, name in (("1", "systemd"), ("77", "kube-proxy"), ("self", "python3")):
+        (tmp_path / process).mkdir()
+        (tmp_path / process / "comm").write_text(name + "\n")
+    (tmp_path / "2").mkdir()
+    [problem] = preflight.other_services(str(tmp_path))
+    assert "process 77" in problem
+    (tmp_path / "77" / "comm").write_text("kube-proxyish\n")
+    assert preflight.other_services(str(tmp_path)) == []
+
+
 @pytest.mark.parametrize(
     ("name", "good"), [("node1", True), ("a.b-c", True), ("Node1", False), ("-x", False), ("", False)]
 )

@@ -70,7 +70,8 @@ def test_the_file_that_the_original_ships_is_read():
     assert config.stn_version == 2
     assert str(config.plan.node_address(1)) == "192.168.16.1/24"
     told = {sentence.partition(":")[0] for sentence in config.without_effect()}
-    assert {"stnVersion", "enableGSO", "tapv2RxRingSize", "natExternalTraffic"} <= told
+    assert {"stnVersion", "enableGSO", "tapv2RxRingSize", "routeServiceCIDRToVPP"} <= told
+    assert "natExternalTraffic" not in told
 
 
 def test_names_match_whatever_their_case_is():
@@ -269,7 +270,7 @@ def test_one_block_is_cut_into_all_subnets(text, subnets):
     assert tuple(used[name] for name in names) == subnets
     width = config.plan.pod_subnet_all.max_prefixlen
     assert used["podSubnetOneNodePrefixLen"] == used["vppHostSubnetOneNodePrefixLen"] == width - 7
-    assert used["serviceCIDR"] == "10.96.0.0/12"
+    assert used["serviceCIDR"] == ("" if ":" in subnets[0] else "10.96.0.0/12")
 
 
 def test_single_subnets_beside_the_one_block_are_told_to_have_no_effect():

@@ -21,6 +21,7 @@ def test_pods_with_ipv6_need_their_subnet_only():
     assert str(plan.pod_gateway(1)) == "fd00:10:1:1::1"
     assert str(plan.host_link_subnet(1)) == "fd00:172:30:1::/64"
     assert str(plan.vxlan_address(1)) == "fd00:192:168:30::1/64"
+    assert plan.service_subnet is None, "the default is IPv4"
 
 
 def test_two_subnets_make_a_plan_for_each_family_and_the_first_is_the_main_one():
@@ -88,6 +89,10 @@ def test_a_node_has_an_address_of_each_family():
         (
             "ipamConfig: {podSubnetCIDR: '10.1.0.0/16,fd00:1::/48', vxlanCIDR: 192.168.30.0/24}",
             "ipamConfig.vxlanCIDR: has no IPv6 subnet, and pods have one; add it, separated by a comma",
+        ),
+        (
+            "ipamConfig: {podSubnetCIDR: 'fd00:10:1::/48', serviceCIDR: 10.96.0.0/12}",
+            "ipamConfig.serviceCIDR: 10.96.0.0/12 is IPv4 and pods are IPv6; name an IPv6 one",
         ),
         (
             "ipamConfig: {serviceCIDR: '10.96.0.0/12,fd00:96::/112'}",

@@ -99,8 +99,23 @@ def test_asking_again_gives_the_same_and_releasing_twice_is_fine():
 def test_a_wide_ipv6_subnet_needs_no_list_of_its_addresses():
     pods = addresses("fe10::/32", 48)
 
-    assert str(pods.allocate(pod(1))) == "fe10:0:1::2"
+    assert str(pods.allocate(pod(1))) == "fe10:0:1::1:2"
     assert pods.capacity == (1 << 63) - 4
+
+
+def test_no_two_pods_of_a_cluster_end_in_the_same_32_bits():
+    for prefix, length in (("fe10::/32", 48), ("fe10::/64", 80), ("fe10::/80", 96), ("fe10::/96", 112)):
+        pools = [addresses(prefix, length, node_id=node) for node in (1, 2, 300)]
+        ends = [int(pool.allocate(pod(number))) & 0xFFFFFFFF for pool in pools for number in range(20)]
+        assert len(set(ends)) == len(ends), prefix
+
+
+def test_addresses_from_before_are_kept_and_their_pods_found():
+    pods = addresses("fe10::/32", 48)
+
+    assert pods.adopt(pod(1), "fe10:0:1::2")
+    assert str(pods.allocate(pod(1))) == "fe10:0:1::2"
+    assert str(pods.allocate(pod(2))) == "fe10:0:1::1:2"
 
 
 def test_the_node_with_subnet_0_gives_addresses_too():

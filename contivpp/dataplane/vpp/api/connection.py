@@ -256,7 +256,7 @@ class Connection:
         message = self.definitions.numbered(_NUMBER.unpack_from(frame)[0])
         if message is None:
             return  # a message whose form is not known: nobody here waits for it
-        item, _ = message.definition.unpack(frame)
+        item = message.unpack(frame)
         waiting = self._waiting.get(getattr(item, "context", 0))
         if waiting is None or message.name not in (waiting.message.reply, waiting.message.details):
             if message.name == "memclnt_keepalive":

@@ -4,7 +4,8 @@ Definitions come from the running VPP as JSON and are read by vpp_papi, each mes
 a thousand, the driver needs some dozens. vpp_papi keeps one table of types for the whole process and never replaces
 one in it; here every VPP has its own, so that one that was upgraded, or another one in a test, is understood.
 
-Packing is the bulk of what a large transaction costs, so every message is packed by one compiled closure (`packing`).
+Packing is the bulk of what a large transaction costs, and unpacking of what a large dump costs: both are compiled for
+every message (`packing`, `unpacking`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from typing import Any, Final
 from vpp_papi import vpp_serializer
 from vpp_papi.vpp_papi_async import VPPApiJSONFiles
 
+from contivpp.dataplane.vpp.api import unpacking
 from contivpp.dataplane.vpp.api.packing import Pack, compiled
+from contivpp.dataplane.vpp.api.unpacking import Unpack
 
 PING: Final = "control_ping"
 PING_REPLY: Final = "control_ping_reply"
@@ -33,7 +36,7 @@ class Message:
 
     Attributes:
         number: what this VPP calls it.
-        definition: of vpp_papi, which unpacks it.
+        definition: of vpp_papi.
         reply: the name of the message that answers it, "" when nothing does.
         details: the name of the messages that come before the answer; "" when there are none.
         pings: whether the end of the details is only known by the answer to a ping.
@@ -50,6 +53,11 @@ class Message:
     def pack(self) -> Pack:
         """Makes the bytes of its fields."""
         return compiled(self.definition)
+
+    @functools.cached_property
+    def unpack(self) -> Unpack:
+        """Makes the named tuple of its bytes."""
+        return unpacking.compiled(self.definition)
 
     @functools.cached_property
     def fields(self) -> frozenset[str]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from contivpp.dataplane import fields
 from contivpp.dataplane.vpp.checks.names import MEMIF_NUMBERS, logical_name, other, printable, table
 from contivpp.dataplane.vpp.descriptors.kinds.vmxnet3 import pci_number, pci_text
-from contivpp.dataplane.vpp.values.interfaces import HostInterface, Loopback, VxlanTunnel
+from contivpp.dataplane.vpp.values.interfaces import HostInterface, Loopback, Pipe, PipeEnd, VxlanTunnel
 from contivpp.dataplane.vpp.values.memif import Memif, MemifSocket
 from contivpp.dataplane.vpp.values.nic import Nic, Vmxnet3
 from contivpp.dataplane.vpp.values.subinterfaces import SubInterface
@@ -112,6 +112,17 @@ def _sub_interface(value: SubInterface) -> SubInterface:
     return value
 
 
+def _pipe(value: Pipe) -> Pipe:
+    logical_name("name", value.name)
+    return value
+
+
+def _pipe_end(value: PipeEnd) -> PipeEnd:
+    _common(value)
+    other("pipe", value.pipe, value.name)
+    return value
+
+
 def _common(value: Any) -> None:
     logical_name("name", value.name)
     fields.within("mtu", value.mtu, *fields.MTU)
@@ -137,5 +148,7 @@ CHECKS: Final[Mapping[Any, Callable[[Any], Any]]] = {
     Nic: _nic,
     Vmxnet3: _vmxnet3,
     SubInterface: _sub_interface,
+    Pipe: _pipe,
+    PipeEnd: _pipe_end,
 }
 """What makes a value of each type as VPP gives it back."""

@@ -147,8 +147,10 @@ class UnnumberedDescriptor(DriverDescriptor):
     prefix = Unnumbered.prefix
 
     def dependencies(self, key: str, value: Unnumbered) -> Iterable[Dependency]:
-        """Both interfaces, an address of the other one, and its table for this one: in every version."""
+        """Both interfaces, an address of the other one, its table for this one, and what the value waits for."""
         yield Dependency("interface", interface_key(value.interface))
+        if value.waits_for:
+            yield Dependency("guard", value.waits_for)
         for version in value.versions:
             yield Dependency(f"IPv{version} address", any_of=(addresses_prefix(value.addresses_of, version),))
             if value.vrf:

@@ -43,13 +43,15 @@ class RouteDescriptor(DriverDescriptor):
     prefix = VppRoute.prefix
 
     def dependencies(self, key: str, value: VppRoute) -> Iterable[Dependency]:
-        """The table, the one to look up again in, and the interface."""
+        """The table, the one to look up again in, the interface, and what the value waits for."""
         if value.vrf:
             yield Dependency("table", table_key(value.vrf, value.version))
         if value.via_vrf:
             yield Dependency("next table", table_key(value.via_vrf, value.version))
         if value.interface:
             yield Dependency("interface", interface_key(value.interface))
+        if value.waits_for:
+            yield Dependency("guard", value.waits_for)
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
         """One pipeline; an update takes the old path away first."""

@@ -31,8 +31,6 @@ from contivpp.dataplane.vpp.values.interfaces import interface_key
 from contivpp.dataplane.vpp.values.source_nat import POLICY, Role, SourceNat, SourceNatInterface, SparedSubnet
 from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, OperationKind, Outcome
 
-OPTIONAL: Final = True
-PLUGIN: Final = "cnat_plugin.so"
 NEEDS: Final = load("source_nat")
 """What is used of VPP here."""
 _INSIDE_ONLY: Final = 1  # CNAT_POLICY_IF_PFX

@@ -28,11 +28,9 @@ from contivpp.dataplane.vpp.descriptors.driver import (
 from contivpp.dataplane.vpp.descriptors.numbered import Numbered
 from contivpp.dataplane.vpp.descriptors.tables import NO_NUMBER
 from contivpp.dataplane.vpp.values.interfaces import interface_key
-from contivpp.dataplane.vpp.values.translation import Backend, TranslatedInterface, Translation
+from contivpp.dataplane.vpp.values.translation import Backend, TranslatedInterface, Translation, translation_key
 from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, OperationKind, Outcome
 
-OPTIONAL: Final = True
-PLUGIN: Final = "cnat_plugin.so"
 NEEDS: Final = load("translation")
 """What is used of VPP here."""
 _PROTOCOLS: Final = {"tcp": 6, "udp": 17, "sctp": 132}
@@ -245,15 +243,25 @@ async def _dump(connection: Connection) -> list[Any]:
 
 
 def _entry(item: Any) -> tuple[str, int]:
-    return _value(item.translation).key, item.translation.id
+    found = item.translation
+    return translation_key(_PROTOCOL_NAMES[int(found.ip_proto)], _text(found.vip.addr), found.vip.port), found.id
 
 
 def _value(item: Any) -> Translation:
     return Translation(
         _PROTOCOL_NAMES[int(item.ip_proto)],  # type: ignore[arg-type]
-        str(item.vip.addr),
+        _text(item.vip.addr),
         item.vip.port,
-        tuple(Backend(str(path.dst_ep.addr), path.dst_ep.port, not path.flags & _NO_REWRITE) for path in item.paths),
+        tuple([_backend(_text(path.dst_ep.addr), path.dst_ep.port, path.flags) for path in item.paths]),
         _BALANCING_NAMES[int(item.lb_type)],  # type: ignore[arg-type]
         any(path.src_ep.port == _HASH_SOURCE for path in item.paths),
     )
+
+
+@functools.lru_cache(maxsize=65536)
+def _text(address: Any) -> str:
+    return str(address)
+
+
+def _backend(address: str, port: int, flags: int) -> Backend:
+    return Backend(address, port, not flags & _NO_REWRITE)

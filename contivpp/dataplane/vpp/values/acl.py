@@ -18,6 +18,11 @@ def acl_key(name: str) -> str:
     return Acl.prefix + name
 
 
+def acl_list_key(interface: str) -> str:
+    """The key of the lists of an interface."""
+    return AclList.prefix + interface
+
+
 @dataclass(frozen=True, slots=True)
 class AclRule:
     """What happens to the packets that match; the first rule that does decides.
@@ -73,4 +78,4 @@ class AclList:
     @property
     def key(self) -> str:
         """By interface."""
-        return self.prefix + self.interface
+        return acl_list_key(self.interface)

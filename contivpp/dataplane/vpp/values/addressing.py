@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 
@@ -71,6 +71,7 @@ class Unnumbered:
 
     Attributes:
         versions: the IP versions in which the other one has addresses: VPP looks only once which they are.
+        waits_for: the key of what must be there first, such as the interface's access lists; VPP knows nothing of it.
     """
 
     prefix: ClassVar[str] = "vpp/unnumbered/"
@@ -79,6 +80,7 @@ class Unnumbered:
     addresses_of: str
     vrf: int = 0
     versions: tuple[int, ...] = (4,)
+    waits_for: str = field(default="", compare=False)
 
     @property
     def key(self) -> str:

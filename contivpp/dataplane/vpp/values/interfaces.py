@@ -78,3 +78,34 @@ class VxlanTunnel:
     def key(self) -> str:
         """By logical name."""
         return interface_key(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipe:
+    """Two ends, each an interface of its own (`PipeEnd`): what goes out by one comes in by the other one."""
+
+    prefix: ClassVar[str] = INTERFACES
+
+    name: str
+
+    @property
+    def key(self) -> str:
+        """By logical name."""
+        return interface_key(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class PipeEnd:
+    """One end of a pipe, to be put in a table."""
+
+    prefix: ClassVar[str] = INTERFACES
+
+    name: str
+    pipe: str
+    end: Literal[0, 1]
+    mtu: int = DEFAULT_MTU
+
+    @property
+    def key(self) -> str:
+        """By logical name."""
+        return interface_key(self.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 
@@ -15,6 +15,7 @@ class VppRoute:
         via: the next hop; "" is the interface itself, or with `via_vrf` another look-up there.
         via_vrf: the table in which to look up again; None: not in another one.
         kind: "drop" and "unreachable" have neither hop nor interface; the latter tells the sender so, by ICMP.
+        waits_for: the key of what must be there first, such as the interface's access lists; VPP knows nothing of it.
     """
 
     prefix: ClassVar[str] = "vpp/route/"
@@ -26,6 +27,7 @@ class VppRoute:
     via_vrf: int | None = None
     kind: Literal["unicast", "drop", "unreachable"] = "unicast"
     weight: int = 1
+    waits_for: str = field(default="", compare=False)
 
     @property
     def key(self) -> str:

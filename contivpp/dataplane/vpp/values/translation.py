@@ -48,7 +48,12 @@ class Translation:
     @property
     def key(self) -> str:
         """By protocol, address and port."""
-        return f"{self.prefix}{self.protocol}/{self.address}/{self.port}"
+        return translation_key(self.protocol, self.address, self.port)
+
+
+def translation_key(protocol: str, address: str, port: int) -> str:
+    """The key of the translation of an address, protocol and port."""
+    return f"{Translation.prefix}{protocol}/{address}/{port}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from contivpp.dataplane.vpp.descriptors.kinds.kind import Kind
 from contivpp.dataplane.vpp.descriptors.kinds.loopback import LoopbackKind
 from contivpp.dataplane.vpp.descriptors.kinds.memif import MemifKind
 from contivpp.dataplane.vpp.descriptors.kinds.nic import NicKind
+from contivpp.dataplane.vpp.descriptors.kinds.pipe import PipeEndKind, PipeKind
 from contivpp.dataplane.vpp.descriptors.kinds.subinterface import SubInterfaceKind
 from contivpp.dataplane.vpp.descriptors.kinds.tap import TapKind
 from contivpp.dataplane.vpp.descriptors.kinds.vmxnet3 import Vmxnet3Kind
@@ -20,6 +21,8 @@ from contivpp.dataplane.vpp.descriptors.kinds.vxlan import VxlanKind
 
 ALL: Final[tuple[Kind, ...]] = (
     NicKind(),
+    PipeKind(),
+    PipeEndKind(),
     SubInterfaceKind(),
     HostInterfaceKind(),
     VxlanKind(),

@@ -1,0 +1,1 @@
+"""Network policies of this node's pods, and how each data plane enforces them."""

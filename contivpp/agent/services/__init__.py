@@ -1,0 +1,1 @@
+"""Kubernetes services: what they mean, and how each data plane says it."""
