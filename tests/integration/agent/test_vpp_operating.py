@@ -213,7 +213,7 @@ async def test_a_trace_names_the_service_that_translated_and_the_policy_that_dro
 ) -> None:
     a, b, c = await three_pods(cluster)
     service = Service(name="db", namespace="default", cluster_ip="10.96.0.7", service_type="ClusterIP", port=PORTS)
-    where = EndpointSubset(addresses=tuple(EndpointAddress(ip=one.address) for one in (c,)), ports=LISTENING)
+    where = EndpointSubset(addresses=(EndpointAddress(ip=c.address),), ports=LISTENING)
     async with await Store.open(cluster.etcd.config) as store:
 
         async def write(kind: str, name: str, record: Any) -> None:
@@ -227,11 +227,11 @@ async def test_a_trace_names_the_service_that_translated_and_the_policy_that_dro
                 eventually(lambda: all(one.agent.get("contiv/v1/services")[0]["programmed"] for one in nodes))
                 served = await trace_view.view(seen, agents, "a", "svc/db")
                 by_address = await trace_view.view(seen, agents, "a", "10.96.0.7", port="8000/tcp")
-                records = {pod.name: (pod, await read_pod(store, pod)) for pod in (b, c)}
-                for name, (_, record) in records.items():
-                    labels = {"app": name}
+                for pod in (b, c):
+                    labels = {"app": pod.name}
+                    record = await read_pod(store, pod)
                     labelled = msgspec.structs.replace(record, labels=labels, label=sorted_labels(labels))
-                    await write("pod", name, labelled)
+                    await write("pod", pod.name, labelled)
                 await store.put(keys.record_key("namespace", "default"), codec.encode(Namespace(name="default")))
                 await write("policy", "closed", DENYING)
                 eventually(lambda: not a.ping(c.address, 1))
@@ -256,7 +256,7 @@ async def test_a_trace_names_the_service_that_translated_and_the_policy_that_dro
     assert denied.problems[0] == f"TCP SYN: dropped on node2: ingress of pod default/c denied: {reason}"
     assert allowed.code is ExitCode.GOOD, allowed.problems
     said = [step for *_, steps in path_of(allowed) for step in steps if "ingress" in step]
-    assert said == ["ingress of pod default/c allowed by NetworkPolicy default/closed, rule 1"]
+    assert said == ["ingress of pod default/c allowed by NetworkPolicy default/closed, rule 0"]
 
 
 async def read_pod(store: Store, pod: TestPod) -> Pod:
