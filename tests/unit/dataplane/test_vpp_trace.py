@@ -109,6 +109,14 @@ def test_a_drop_has_its_place_and_its_reason(name: str, flow: Flow, place: str, 
     assert packet.steps[-1].graph_node == place
 
 
+def test_what_an_access_list_let_pass_is_no_reason_for_a_drop_that_follows() -> None:
+    said = (TRACES / "no_route.txt").read_text()
+    text = re.sub(r"(?m)^  \S+: no error", "  acl-plugin-in-ip4-fa: new sessions added", said)
+    assert text != said
+    [packet] = packets(text, [tcp("10.1.9.77", 61103)], NODE1)
+    assert (packet.reason, packet.steps[-1].graph_node) == (NO_ROUTE, "ip4-lookup")
+
+
 def test_an_access_list_says_which_rule_it_was() -> None:
     [packet] = traced("acl_deny", tcp("10.1.1.3", 61105))
     [step] = [step for step in packet.steps if step.kind == "policy"]

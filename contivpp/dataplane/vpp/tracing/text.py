@@ -29,6 +29,7 @@ _TUNNEL: Final = re.compile(r"VXLAN (?:decap from|encap to) (\S+) vni")
 _LOST_TUNNEL: Final = re.compile(r"VXLAN decap error - (.*)")
 _ACL: Final = re.compile(r"sw_if_index (\d+), next index \d+, action: (\d+), match: acl (-?\d+) rule (-?\d+)")
 _ACL_TUPLE: Final = re.compile(r"l3 ip[46] (\S+) -> (\S+) l4 .* port (\d+) -> (\d+)")
+_ACCESS: Final = "acl-plugin-"
 _NO_ACL: Final = "-1"  # what an access list says of a packet whose connection is known
 _SESSION: Final = re.compile(r"\[\s*(r?)(in|out) ?\] \S+ \[(\S+);(\d+) -> (\S+);(\d+)\]")
 _REASON: Final = re.compile(r"^\s*([^:]+): (.*)$")
@@ -187,7 +188,7 @@ def _steps(visits: Sequence[_Visit], names: Names, version: int) -> Iterator[Ste
         elif node.startswith("vxlan") and (match := _TUNNEL.search(body)):
             kind: Kind = "tunnel-in" if "decap" in body else "tunnel-out"
             yield Step(kind, node, interface=names.by_name(match[1]))
-        elif node.startswith("acl-plugin-") and (match := _ACL.search(body)):
+        elif node.startswith(_ACCESS) and (match := _ACL.search(body)):
             yield _access(node, body, match, names)
         elif node.startswith("cnat-"):
             yield from _translated(node, visit.lines)
@@ -263,14 +264,16 @@ def _dropped_at(visits: Sequence[_Visit]) -> str:
 
 
 def _reason(visits: Sequence[_Visit], position: int) -> str:
-    """Why a packet was dropped. VPP has no word for a route that drops: that is told by who sent it there."""
+    """Why a packet was dropped. VPP has no word for a route that drops: that is told by who sent it there.
+
+    What an access list said of a packet that it let pass is said again then, for want of anything else.
+    """
     said = visits[position].lines[0].strip() if visits[position].lines else ""
     match = _REASON.match(said)
-    words = match[2] if match else said
-    if words.lower() == _NO_REASON:
-        return (
-            NO_ROUTE if _dropped_at(visits[:position]) in _LOOKUPS else f"dropped by {_dropped_at(visits[:position])}"
-        )
+    words, by = match[2] if match else said, _dropped_at(visits[:position])
+    passed = match is not None and match[1].startswith(_ACCESS) and not by.startswith(_ACCESS)
+    if words.lower() == _NO_REASON or passed:
+        return NO_ROUTE if by in _LOOKUPS else f"dropped by {by}"
     explanation = _EXPLANATIONS.get(said, "")
     if not explanation and any("VXLAN decap error" in visit.body for visit in visits[:position]):
         lost = next(_LOST_TUNNEL.search(visit.body) for visit in visits[:position] if "VXLAN decap" in visit.body)
