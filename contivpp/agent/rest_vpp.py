@@ -16,6 +16,7 @@ from aiohttp import web
 
 from contivpp.agent.controller import Controller
 from contivpp.agent.probe import probe
+from contivpp.agent.trace_names import named
 from contivpp.daemon.http import json_response
 from contivpp.dataplane.linux.netlink import NamespaceGoneError
 from contivpp.dataplane.vpp.api import cli
@@ -111,13 +112,19 @@ class VppApi:
 
     @_of_vpp
     async def begin_trace(self, vpp: VppDataplane, request: web.Request) -> web.Response:
-        """Traces a flow: {"flow", "seconds"} -> {"trace"}, to be ended by that name; else it ends by itself."""
+        """Traces a flow: {"flow", "others", "seconds"} -> {"trace"}, to be ended by that name; else it ends by itself.
+
+        "others" is what services may make of the flow.
+        """
         wanted = await _decoded(request, _TraceRequest)
-        wanted.flow.check()
+        for flow in wanted.flows:
+            flow.check()
+        if len({(flow.protocol, flow.version) for flow in wanted.flows}) > 1:
+            raise ValueError("others: all flows of a trace are of one protocol and one IP version")
         if not 0 < wanted.seconds <= LONGEST:
             raise ValueError(f"seconds={wanted.seconds:g}: a trace may last {LONGEST:g} s")
         try:
-            return json_response({"trace": await vpp.tracer.begin(wanted.flow, wanted.seconds)})
+            return json_response({"trace": await vpp.tracer.begin(wanted.flows, wanted.seconds)})
         except TraceBusyError as error:
             return _problem(409, f"{self.node}: {error}")
 
@@ -126,7 +133,8 @@ class VppApi:
         """Ends a trace: {"trace"} -> {"packets"}, in the order of time."""
         wanted = await _decoded(request, _TraceEnd)
         try:
-            return json_response({"packets": await vpp.tracer.end(wanted.trace)})
+            caught = await vpp.tracer.end(wanted.trace)
+            return json_response({"packets": named(caught, self._controller.view)})
         except NoTraceError as error:
             return _problem(404, f"{self.node}: {error}")
 
@@ -155,7 +163,13 @@ class _Command(msgspec.Struct):
 
 class _TraceRequest(msgspec.Struct):
     flow: Flow
+    others: list[Flow] = []
     seconds: float = 30.0
+
+    @property
+    def flows(self) -> list[Flow]:
+        """All that is to be traced."""
+        return [self.flow, *self.others]
 
 
 class _TraceEnd(msgspec.Struct):

@@ -10,7 +10,9 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["in", "lookup", "policy", "service", "tunnel-in", "tunnel-out", "out", "local", "punt", "drop", "sent"]
+Kind = Literal[
+    "in", "lookup", "policy", "service", "source", "tunnel-in", "tunnel-out", "out", "local", "punt", "drop", "sent"
+]
 Verdict = Literal["sent", "dropped", "local", "punted", "unfinished"]
 _LAST_PORT = 65535
 
@@ -50,6 +52,24 @@ class Flow(msgspec.Struct, frozen=True):
         return ipaddress.ip_address(self.source).version
 
 
+def place(address: str, port: int | str) -> str:
+    """An address and a port as people write them; only the address where there are no ports."""
+    if not int(port):
+        return address
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def parts_of(text: str) -> tuple[str, int]:
+    """The address and the port of a `place`; port 0 where there is none."""
+    if text.startswith("["):
+        address, _, port = text[1:].partition("]:")
+        return address, int(port)
+    if text.count(":") == 1:
+        address, _, port = text.partition(":")
+        return address, int(port)
+    return text, 0
+
+
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that a packet met.
 
@@ -58,9 +78,14 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
         interface: the logical name, or VPP's own for one that is not ours.
         table: in which a route was looked for.
         reason: why it was dropped, in VPP's words and, where these need it, in others.
-        rule: of an access list, with what it said.
-        service: the Kubernetes service whose translation this was, once there are any.
-        policy: the network policy whose rule this was, once there are any.
+        rule: of an access list, with what it said; "" where the packet belongs to a connection that is known.
+        allowed: what the access list said.
+        source: "address:port" from which the packet came to an access list, or to be translated.
+        target: the same for where it was going.
+        translated: of a service: what was put in place of the target, or of the source in a reply. Of a hidden source:
+            what was put in its place, or in place of the target in a reply.
+        service: the Kubernetes service whose translation this was.
+        policy: the rule of a network policy that decides, or which isolate the pod where none does.
     """
 
     kind: Kind
@@ -70,6 +95,10 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     table: str = ""
     reason: str = ""
     rule: str = ""
+    allowed: bool = True
+    source: str = ""
+    target: str = ""
+    translated: str = ""
     service: str = ""
     policy: str = ""
 

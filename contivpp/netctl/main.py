@@ -268,8 +268,13 @@ def vppdump(
 def trace(
     context: typer.Context,
     source: Annotated[str, typer.Argument(metavar="POD", help="[namespace/]name, from where")],
-    destination: Annotated[str, typer.Argument(metavar="POD", help="[namespace/]name or an address, to where")],
-    port: Annotated[str | None, typer.Option("--port", metavar="80/tcp", help="A ping when left out.")] = None,
+    destination: Annotated[
+        str, typer.Argument(metavar="TARGET", help="[namespace/]name, svc/[namespace/]name or an address, to where")
+    ],
+    port: Annotated[
+        str | None,
+        typer.Option("--port", metavar="80/tcp", help="When left out: a ping, or the only port of a service."),
+    ] = None,
     count: Annotated[int, typer.Option("--count", "-c", min=1, max=20, help="Probes.")] = trace_view.COUNT,
     wait: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", min=0.1, max=30, help="To wait for each answer.")

@@ -1,14 +1,14 @@
-"""`contiv-netctl trace POD POD [--port 80/tcp]`: the path of a flow's packets through the nodes, and where they end.
+"""`contiv-netctl trace POD TARGET [--port 80/tcp]`: the path of a flow's packets through nodes, and where they end.
 
-Both nodes trace exactly that flow while the agent of the first pod's node sends from inside the pod. What began is
-ended whatever happens; should this program be killed meanwhile, the agents end it themselves.
+The target is a pod, a service ("svc/NAME") or an address. All nodes that packets may get to trace exactly that flow
+while the agent of the first pod's node sends from inside the pod. What began is ended whatever happens; should this
+program be killed meanwhile, the agents end it themselves.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ from typing import Final
 
 import msgspec
 
-from contivpp.model.pod import Pod
-from contivpp.model.trace import Flow, ProbeResult, TracedPacket
+from contivpp.model.trace import Flow, ProbeResult, TracedPacket, parts_of
 from contivpp.netctl.agents import Agents
 from contivpp.netctl.cluster import Cluster, ClusterNode, pod_name
 from contivpp.netctl.errors import AgentError, NetctlError, UsageError
-from contivpp.netctl.ping import no_destination, no_source
+from contivpp.netctl.ping import no_source
 from contivpp.netctl.report import Column, Report, Table, exit_code
 from contivpp.netctl.trace_path import Journey, journeys
+from contivpp.netctl.trace_target import Target, find, node_at
 from contivpp.netctl.vpp import ask, checked
 from contivpp.netctl.vppdump import naming_table
 from contivpp.netctl.vppnames import NamingTable
@@ -42,7 +42,9 @@ class Trace:
     """A flow and its packets' paths.
 
     Attributes:
-        destination: a pod, or an address.
+        destination: a pod, a service ("svc/default/web"), or an address.
+        service: that answers there; "" for none.
+        destination_node: where the packets got to, or were for; "" for none, or an unknown one.
         untraced: nodes on the way that cannot trace, with the reason.
     """
 
@@ -51,6 +53,7 @@ class Trace:
     destination: str
     destination_node: str
     flow: Flow
+    service: str = ""
     probes: Sequence[ProbeResult] = ()
     journeys: Sequence[Journey] = ()
     untraced: dict[str, str] = field(default_factory=dict)
@@ -73,10 +76,10 @@ async def view(
     count: int = COUNT,
     timeout: float = TIMEOUT,
 ) -> Report:
-    """Traces what a pod sends to another one, or to an address.
+    """Traces what a pod sends to another one, to a service, or to an address.
 
     Raises:
-        UsageError: there is no such pod, or the port is none.
+        UsageError: there is no such pod, service or port.
         NetctlError: nothing can be sent, or no agent answers.
     """
     first = cluster.pod(source)
@@ -84,10 +87,11 @@ async def view(
         raise NetctlError(reason)
     home = cluster.node_of(first)
     assert home is not None
-    target, address, other = _destination(cluster, destination)
-    flow = _flow(_source_address(first, address), address, port)
+    target = await find(cluster, agents, first, home, destination, port)
+    flow = _flow(target.source, target.address, target.port)
+    others = [msgspec.structs.replace(flow, destination=one, destination_port=at) for one, at in target.backends]
     patience = min(count * timeout + _SPARE, _LONGEST)
-    nodes = [home, *([other] if other is not None and other.name != home.name else [])]
+    nodes = list({node.name: node for node in (home, *target.nodes)}.values())
     untraced = {node.name: why for node in nodes if (why := await _why_not(node, agents))}
     traced = [node for node in nodes if node.name not in untraced]
     names = {node.name: await _names(cluster, agents, node) for node in traced}
@@ -95,7 +99,7 @@ async def view(
     seen: dict[str, list[TracedPacket]] = {}
     try:
         for node in traced:
-            body = await ask(node, agents, "vpp/trace", {"flow": flow, "seconds": patience})
+            body = await ask(node, agents, "vpp/trace", {"flow": flow, "others": others, "seconds": patience})
             running[node.name] = str(body.get("trace"))
         body = {"pod": pod_name(first), "flow": flow, "count": count, "timeout": timeout}
         answer = await ask(home, agents, "contiv/v1/probe", body, takes=count * timeout)
@@ -111,41 +115,31 @@ async def view(
             if node.name in running:
                 with contextlib.suppress(AgentError):
                     await agents.post(node.management, "vpp/trace/end", {"trace": running[node.name]})
-    there = other.name if other is not None else ""
+    there = _reached(cluster, target, seen.get(home.name, ()))
     trace = Trace(
         source=pod_name(first),
         source_node=home.name,
-        destination=target,
+        destination=target.name,
         destination_node=there,
         flow=flow,
+        service=target.service,
         probes=probes,
         journeys=journeys(seen, names, source=home.name, destination=there),
         untraced=untraced,
     )
-    return _report(trace)
+    return _report(trace, target)
 
 
-def _destination(cluster: Cluster, wanted: str) -> tuple[str, str, ClusterNode | None]:
-    """What the packets are for: its name, its address, and its node if it is on one."""
-    try:
-        address = str(ipaddress.ip_address(wanted))
-    except ValueError:
-        pod = cluster.pod(wanted)
-        if reason := no_destination(pod):
-            raise NetctlError(reason) from None
-        return pod_name(pod), pod.ip_address, cluster.node_of(pod)
-    for pod in cluster.pods:
-        if address in (pod.ip_address, *pod.ip_addresses) and not pod.terminated:
-            return pod_name(pod), address, cluster.node_of(pod)
-    return address, address, None
-
-
-def _source_address(pod: Pod, destination: str) -> str:
-    version = ipaddress.ip_address(destination).version
-    for address in (pod.ip_address, *pod.ip_addresses):
-        if address and ipaddress.ip_address(address).version == version:
-            return address
-    raise NetctlError(f"{pod_name(pod)} has no address of IPv{version}, and {destination} is one")
+def _reached(cluster: Cluster, target: Target, packets: Sequence[TracedPacket]) -> str:
+    """The node that packets get to: of a service that is where the endpoint is that was chosen."""
+    if not target.service:
+        return target.nodes[0].name if target.nodes else ""
+    for packet in packets:
+        for step in packet.steps:
+            if step.kind == "service" and step.translated and not packet.reply:
+                node = node_at(cluster, parts_of(step.translated)[0])
+                return node.name if node is not None else ""
+    return ""
 
 
 def _flow(source: str, destination: str, port: str | None) -> Flow:
@@ -180,8 +174,10 @@ async def _names(cluster: Cluster, agents: Agents, node: ClusterNode) -> NamingT
         raise NetctlError(f"{node.name}: {error}") from error
 
 
-def _report(trace: Trace) -> Report:
+def _report(trace: Trace, target: Target) -> Report:
     problems = [f"{node}: {reason}" for node, reason in trace.untraced.items()]
+    if target.service and not target.backends:
+        problems.append(f"service {target.service} has no endpoints at port {target.port}: connections are refused")
     for one in trace.journeys:
         if not one.good:
             problems.append(f"{_name(one)}: {one.ending} on {one.place}: {one.reason}")

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from contivpp.model.trace import Step, TracedPacket
+from contivpp.model.trace import Step, TracedPacket, parts_of
 from contivpp.netctl.vppnames import NamingTable
 
 Ending = Literal["delivered", "dropped", "lost", "left", "local", "punted", "unfinished"]
@@ -78,18 +78,24 @@ def _journey(
     packets: Mapping[str, TracedPacket], names: Mapping[str, NamingTable], *, first: str, last: str, traced: set[str]
 ) -> Journey:
     nodes = sorted(packets, key=lambda node: (node != first, node == last, node))
-    hops = tuple(
-        Hop(node, packets[node], tuple(sentence(step, names[node]) for step in packets[node].steps)) for node in nodes
-    )
+    hops = tuple(_hop(node, packets[node], names[node]) for node in nodes)
     end = hops[-1]
     ending, reason = _ending(end, names[end.node], last=last, traced=traced)
     return Journey(end.packet.summary, end.packet.reply, hops, ending, end.node, reason)
+
+
+def _hop(node: str, packet: TracedPacket, names: NamingTable) -> Hop:
+    said = (sentence(step, names, reply=packet.reply) for step in packet.steps)
+    return Hop(node, packet, tuple(one for one in said if one))
 
 
 def _ending(end: Hop, names: NamingTable, *, last: str, traced: set[str]) -> tuple[Ending, str]:
     packet = end.packet
     match packet.verdict:
         case "dropped":
+            denied = next((step for step in packet.steps if step.kind == "policy" and not step.allowed), None)
+            if denied is not None:
+                return "dropped", sentence(denied, names)
             place = next((step.graph_node for step in reversed(packet.steps) if step.kind == "drop"), "")
             return "dropped", f"{packet.reason} (at {place})" if place else packet.reason
         case "local":
@@ -105,8 +111,8 @@ def _ending(end: Hop, names: NamingTable, *, last: str, traced: set[str]) -> tup
     return "unfinished", "VPP has not said what became of it"
 
 
-def sentence(step: Step, names: NamingTable) -> str:
-    """A step for people."""
+def sentence(step: Step, names: NamingTable, *, reply: bool = False) -> str:
+    """A step for people; "" for what says nothing: an access list that lets pass what no policy speaks of."""
     interface = names.interface(step.interface) or step.interface
     hop = names.place(step.next_hop)
     match step.kind:
@@ -121,9 +127,11 @@ def sentence(step: Step, names: NamingTable) -> str:
         case "tunnel-out":
             return f"goes by the {interface}"
         case "policy":
-            return f"policy {step.policy or step.rule} on {interface}"
+            return _policy(step, interface)
         case "service":
-            return f"service {step.service or step.reason}"
+            return _service(step, names, reply=reply)
+        case "source":
+            return f"{step.translated} in place of {step.target if reply else f'{step.source} as the source'}"
         case "local":
             return "taken by VPP itself"
         case "punt":
@@ -133,3 +141,22 @@ def sentence(step: Step, names: NamingTable) -> str:
         case "sent":
             return f"sent to {interface}" if interface.startswith("pod ") else f"sent by {interface}"
     return step.kind
+
+
+def _policy(step: Step, interface: str) -> str:
+    if step.allowed and not step.policy:
+        return ""
+    direction = "egress" if "-in-" in step.graph_node else "ingress"
+    said = "allowed by" if step.allowed else "denied by"
+    if step.policy.startswith("no "):
+        said = "allowed:" if step.allowed else "denied:"
+    return f"{direction} of {interface} {said} {step.policy or step.rule}"
+
+
+def _service(step: Step, names: NamingTable, *, reply: bool) -> str:
+    if not step.translated:
+        return f"service: {step.reason}"
+    name = f"service {step.service}" if step.service else "a translation"
+    what = names.place(parts_of(step.translated)[0])
+    replaced = step.source if reply else step.target
+    return f"{name}: {step.translated}{f' ({what})' if what else ''} in place of {replaced}"

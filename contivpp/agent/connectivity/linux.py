@@ -37,6 +37,8 @@ VXLAN_PORT: Final = 4789
 VXLAN_OVERHEAD: Final = {4: 50, 6: 70}
 """Outer Ethernet, IP, UDP and VXLAN headers, in bytes, by the IP version of the tunnel."""
 _FORWARDING: Final = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
+_PATHS_OF_SOURCES: Final = "net.ipv4.conf.all.rp_filter"
+"""Loose: another node's own program that uses a node port here comes by the NIC, and its replies go by the tunnel."""
 ETHERNET_MTU: Final = 1500
 POD_TABLE: Final = 77
 POD_RULE_PRIORITY: Final = 7700
@@ -71,6 +73,8 @@ class LinuxConnectivity:
                 Address(link=LOOPBACK, address=only(family.host_link_linux(own.id))),
                 Route(to=str(family.pod_subnet_all), kind="blackhole"),
             ]
+            if self._overlay and family.version == 4:
+                values.append(Sysctl(_PATHS_OF_SOURCES, value="2"))
             if self._overlay:
                 values += [
                     Address(link=VXLAN, address=str(family.vxlan_address(own.id))),

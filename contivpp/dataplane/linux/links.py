@@ -112,6 +112,8 @@ class LinkDescriptor:
         try:
             self._node_burst(
                 link.host_name,
+                f"there is a link {link.host_name} on the node, or {link.peer_name} in the pod's namespace, "
+                "that is not ours: remove it",
                 messages.new_veth(link.host_name, link.mac, link.peer_name, link.peer_mac, link.mtu, netns),
                 *([messages.silence_link(link.host_name)] if not link.offload else []),
                 messages.set_link(link.host_name, alias=alias_of(link.name, link.netns)),
@@ -142,6 +144,7 @@ class LinkDescriptor:
             parent = self._kernel.node.index_of(messages.get_link(link.parent))
         self._node_burst(
             link.host_name,
+            "a link with this name, or this VXLAN number, is there and not ours: remove it",
             messages.new_vxlan(link.host_name, link.vni, link.local, link.port, link.mac, link.mtu, parent),
             messages.set_link(link.host_name, alias=alias_of(link.name)),
         )
@@ -159,13 +162,11 @@ class LinkDescriptor:
         self._kernel.ends.remember(end.name, End(end.netns, end.made_by))
         self._kernel.note(end.name, Place(end.netns, index, end.host_name))
 
-    def _node_burst(self, name: str, create: Any, *finish: Any) -> None:
+    def _node_burst(self, name: str, occupied: str, create: Any, *finish: Any) -> None:
         [created] = self._kernel.node.burst([create])
         if created is not None:  # nothing more may be sent: the name could be that of somebody else's link
             if created.code == errno.EEXIST:
-                raise KernelError(
-                    created.code, "a link with this name, or this VXLAN number, is there and not ours: remove it"
-                )
+                raise KernelError(created.code, occupied)
             raise created
         for finished in self._kernel.node.burst(finish):
             if finished is not None:

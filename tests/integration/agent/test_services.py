@@ -99,6 +99,42 @@ async def test_pods_leave_the_cluster_as_their_node_and_reach_other_nodes_as_the
         assert seen_as(netns_path(one.netns), "10.96.0.1", 80) == one.address
 
 
+def reset(node: TestNode) -> None:
+    command = ["contiv-agent", "reset", "--state-dir", str(node.folder / "state")]
+    command += ["--node-netns", netns_path(node.netns)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def paths_of_sources(node: TestNode) -> str:
+    command = ["nsenter", f"--net={netns_path(node.netns)}", "sysctl", "-n", "net.ipv4.conf.all.rp_filter"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+async def test_other_nodes_reach_services_whatever_the_node_thinks_of_the_paths_of_sources(
+    cluster: TestCluster,
+) -> None:
+    """With rp_filter at 1, as some distributions have it, a packet must come from where its source is reached."""
+    one, two = cluster.node(1), cluster.node(2)
+    for node in (one, two):
+        settings = [f"net.ipv4.conf.{which}.rp_filter=1" for which in ("all", "default")]
+        subprocess.run(["nsenter", f"--net={netns_path(node.netns)}", "sysctl", "-q", "-w", *settings], check=True)
+    await cluster.up(1, 2)
+    pod = cluster.pod("a")
+    one.add(pod)
+    await cluster.write_pod(pod, one)
+    ports = (ServicePort(protocol="TCP", port=80, node_port=30080),)
+    db = service("db", "10.96.0.1", service_type="NodePort", port=ports)
+    await write(cluster, db, endpoints("db", pod.address))
+    own = netns_path(two.netns)
+    with serving(pod.netns):
+        eventually(lambda: seen_as(own, "10.96.0.1", 80) == two.address)
+        assert seen_as(own, one.address, 30080) == two.address
+    assert one.kill(signal.SIGTERM) == 0
+    reset(one)
+    assert paths_of_sources(one) == "1"
+
+
 async def test_pods_leave_as_themselves_when_they_shall(cluster: TestCluster) -> None:
     cluster.contiv_conf = "natExternalTraffic: false\n"
     [one] = await cluster.up(1)
@@ -178,9 +214,5 @@ async def test_reset_takes_the_table_away_and_no_other(cluster: TestCluster) -> 
     eventually(lambda: "default/web" in told(one) and told(one)["default/web"]["programmed"])
     assert sorted(tables()) == ["contiv", "theirs"]
     assert one.kill(signal.SIGTERM) == 0
-    command = ["contiv-agent", "reset", "--state-dir", str(one.folder / "state")]
-    done = subprocess.run(
-        [*command, "--node-netns", netns_path(one.netns)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    reset(one)
     assert tables() == ["theirs"]

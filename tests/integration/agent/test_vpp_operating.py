@@ -14,8 +14,16 @@ import urllib.request
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
+from contivpp.model import codec, keys
+from contivpp.model.endpoints import EndpointAddress, EndpointPort, Endpoints, EndpointSubset
+from contivpp.model.labels import LabelSelector, sorted_labels
+from contivpp.model.namespace import Namespace
+from contivpp.model.pod import Pod
+from contivpp.model.policy import IngressRule, Peer, Policy, PolicyType
+from contivpp.model.service import Service, ServicePort
 from contivpp.netctl import status as status_view
 from contivpp.netctl import trace as trace_view
 from contivpp.netctl import vpp as vpp_view
@@ -187,6 +195,74 @@ async def test_a_drop_has_its_node_and_its_reason(cluster: TestCluster, nodes: t
         assert journey.reason.endswith("(at ip4-lookup)")
         assert [hop.node for hop in journey.hops] == path
     assert healed.code is ExitCode.GOOD, healed.problems
+
+
+PORTS = (ServicePort(name="http", protocol="TCP", port=8000),)
+LISTENING = (EndpointPort(name="http", port=80, protocol="TCP"),)
+DENYING = Policy(
+    name="closed",
+    namespace="default",
+    pods=LabelSelector(match_label=sorted_labels({"app": "c"})),
+    policy_type=PolicyType.INGRESS,
+    ingress_rule=(IngressRule(from_=(Peer(pods=LabelSelector(match_label=sorted_labels({"app": "b"}))),)),),
+)
+
+
+async def test_a_trace_names_the_service_that_translated_and_the_policy_that_dropped(
+    cluster: TestCluster, nodes: tuple[VppNode, VppNode]
+) -> None:
+    a, b, c = await three_pods(cluster)
+    service = Service(name="db", namespace="default", cluster_ip="10.96.0.7", service_type="ClusterIP", port=PORTS)
+    where = EndpointSubset(addresses=(EndpointAddress(ip=c.address),), ports=LISTENING)
+    async with await Store.open(cluster.etcd.config) as store:
+
+        async def write(kind: str, name: str, record: Any) -> None:
+            await store.put(keys.record_key(kind, f"default/{name}"), codec.encode(record))
+
+        await write("service", "db", service)
+        await write("endpoints", "db", Endpoints(name="db", namespace="default", endpoint_subsets=(where,)))
+        server = listening(c)
+        try:
+            async with netctl(cluster) as (seen, agents):
+                eventually(lambda: all(one.agent.get("contiv/v1/services")[0]["programmed"] for one in nodes))
+                served = await trace_view.view(seen, agents, "a", "svc/db")
+                by_address = await trace_view.view(seen, agents, "a", "10.96.0.7", port="8000/tcp")
+                for pod in (b, c):
+                    labels = {"app": pod.name}
+                    record = await read_pod(store, pod)
+                    labelled = msgspec.structs.replace(record, labels=labels, label=sorted_labels(labels))
+                    await write("pod", pod.name, labelled)
+                await store.put(keys.record_key("namespace", "default"), codec.encode(Namespace(name="default")))
+                await write("policy", "closed", DENYING)
+                eventually(lambda: not a.ping(c.address, 1))
+                denied = await trace_view.view(seen, agents, "a", "svc/db", timeout=0.5)
+                allowed = await trace_view.view(seen, agents, "b", "svc/db", timeout=0.5)
+        finally:
+            server.kill()
+            server.wait()
+    translated = f"service default/db: {c.address}:80 (pod default/c) in place of 10.96.0.7:8000"
+    for report in (served, by_address):
+        assert report.code is ExitCode.GOOD, report.problems
+        assert [probe.outcome for probe in report.data.probes] == ["connected"]
+        first = [(node, steps) for what, node, reply, steps in path_of(report) if what == "TCP SYN"]
+        assert [node for node, _ in first] == ["node1", "node2"]
+        assert translated in first[0][1]
+        assert first[1][1][-1] == "sent to pod default/c"
+        back = next(steps for what, node, _, steps in path_of(report) if (what, node) == ("TCP SYN ACK", "node1"))
+        assert f"service default/db: 10.96.0.7:8000 in place of {c.address}:80" in back
+        assert all(journey.ending == "delivered" and len(journey.hops) == 2 for journey in report.data.journeys)
+    assert denied.code is ExitCode.SOMETHING_WRONG
+    reason = "no rule of NetworkPolicy default/closed allows it"
+    assert denied.problems[0] == f"TCP SYN: dropped on node2: ingress of pod default/c denied: {reason}"
+    assert allowed.code is ExitCode.GOOD, allowed.problems
+    said = [step for *_, steps in path_of(allowed) for step in steps if "ingress" in step]
+    assert said == ["ingress of pod default/c allowed by NetworkPolicy default/closed, rule 0"]
+
+
+async def read_pod(store: Store, pod: TestPod) -> Pod:
+    key = keys.record_key("pod", f"default/{pod.name}")
+    snapshot = await store.get_prefix(key)
+    return keys.decode_record("pod", snapshot.items[key].value, key=key)
 
 
 async def test_a_trace_that_nobody_ends_is_ended_by_the_agent_and_only_one_runs_at_a_time(

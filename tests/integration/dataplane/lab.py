@@ -26,11 +26,6 @@ from contivpp.scheduler.scheduler import Scheduler
 from tests.integration.cluster import ip, netns_path
 from tests.integration.dataplane.vpp import RealVpp, keyed
 
-CONFIG: Final = """
-cnat { session-max 262144 session-cleanup-timeout 0.01 }
-acl-plugin { reclassify sessions 1 }
-"""
-"""What VPP's defaults are too slow or too careless for; why: docs/vpp-services.md and docs/vpp-policies.md."""
 NIC, HOST, BVI, GATEWAY = "nic", "host", "vxlanBVI", "podGwLoop"
 MTU: Final = 1450
 OUTSIDE: Final = "192.168.16.254"
@@ -41,12 +36,12 @@ OUTSIDE6: Final = "fd00:16::fe"
 class LabNode:
     """One node: a VPP, the host's own stack, and pods."""
 
-    def __init__(self, number: int, folder: Path, *, config: str) -> None:
+    def __init__(self, number: int, folder: Path) -> None:
         self.number = number
         self.netns = f"lab{os.getpid()}-node{number}"
         self.address = f"192.168.16.{number}"
         self.host = f"172.30.{number}.2"
-        self.vpp = RealVpp(folder / f"node{number}", netns=self.netns, more=config)
+        self.vpp = RealVpp(folder / f"node{number}", netns=self.netns)
         self.plane = VppDataplane(self.vpp.socket, timeout=5)
         self.scheduler = Scheduler(self.plane.descriptors())
         self.values: dict[str, Any] = {}
@@ -109,10 +104,10 @@ class Talk:
 class Lab:
     """The nodes and what is outside."""
 
-    def __init__(self, folder: Path, *, nodes: int = 1, pods: int = 2, config: str = CONFIG) -> None:
+    def __init__(self, folder: Path, *, nodes: int = 1, pods: int = 2) -> None:
         self.outside = f"lab{os.getpid()}-outside"
         self._pods = pods
-        self.nodes = [LabNode(number, folder, config=config) for number in range(1, nodes + 1)]
+        self.nodes = [LabNode(number, folder) for number in range(1, nodes + 1)]
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Lab]:

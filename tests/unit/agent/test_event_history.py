@@ -123,7 +123,7 @@ async def test_a_record_has_the_fields_of_the_original_and_its_transaction(tmp_p
         assert record["ProcessingStart"] <= record["ProcessingEnd"]
         assert (record["Name"], record["Method"]) == ("Host Addresses Change", 0)
         assert record["Txn"]["SeqNum"] == record["TxnSeqNum"] == 1
-        assert len(record["Txn"]["Executed"]) == 12
+        assert len(record["Txn"]["Executed"]) == 13
         assert records[0]["Txn"] is None
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
+import re
 import struct
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def tcp(destination: str, port: int, source: str = "10.1.1.2") -> Flow:
 
 
 def traced(name: str, flow: Flow, names: Names = NODE1) -> list[TracedPacket]:
-    return packets((TRACES / f"{name}.txt").read_text(), flow, names)
+    return packets((TRACES / f"{name}.txt").read_text(), [flow], names)
 
 
 def told(packet: TracedPacket) -> list[tuple[str, ...]]:
@@ -84,8 +85,8 @@ def test_a_packet_has_the_same_key_on_both_nodes_and_another_one_than_every_othe
 
 def test_packets_of_another_flow_are_left_out() -> None:
     assert traced("tcp_across_node1", tcp("10.1.2.3", 61101)) == []
-    assert packets("", ACROSS, NODE1) == []
-    assert packets("------ Start of thread 0 ------\nNo packets in trace buffer\n", ACROSS, NODE1) == []
+    assert packets("", [ACROSS], NODE1) == []
+    assert packets("------ Start of thread 0 ------\nNo packets in trace buffer\n", [ACROSS], NODE1) == []
 
 
 @pytest.mark.parametrize(
@@ -108,10 +109,78 @@ def test_a_drop_has_its_place_and_its_reason(name: str, flow: Flow, place: str, 
     assert packet.steps[-1].graph_node == place
 
 
+def test_what_an_access_list_let_pass_is_no_reason_for_a_drop_that_follows() -> None:
+    said = (TRACES / "no_route.txt").read_text()
+    text = re.sub(r"(?m)^  \S+: no error", "  acl-plugin-in-ip4-fa: new sessions added", said)
+    assert text != said
+    [packet] = packets(text, [tcp("10.1.9.77", 61103)], NODE1)
+    assert (packet.reason, packet.steps[-1].graph_node) == (NO_ROUTE, "ip4-lookup")
+
+
 def test_an_access_list_says_which_rule_it_was() -> None:
     [packet] = traced("acl_deny", tcp("10.1.1.3", 61105))
     [step] = [step for step in packet.steps if step.kind == "policy"]
-    assert (step.rule, step.interface) == ("acl 0 rule 0: deny", "afpacket-b")
+    assert (step.rule, step.interface, step.allowed) == ("acl 0 rule 0: deny", "afpacket-b", False)
+    assert (step.source, step.target) == ("10.1.1.2:61105", "10.1.1.3:80")
+
+
+SERVED = Names(
+    numbers={3: "afpacket-a", 4: "afpacket-b"},
+    hardware={3: "host-pod1", 4: "host-pod2"},
+    own={"host-pod1": "afpacket-a", "host-pod2": "afpacket-b"},
+    tables={(4, 1): "podVRF"},
+)
+
+
+def changes(packet: TracedPacket) -> list[tuple[str, ...]]:
+    """What was changed of a packet, and what access lists saw of it."""
+    return [
+        (step.kind, step.graph_node, step.source, step.target, step.translated)
+        for step in packet.steps
+        if step.kind in ("service", "source", "policy")
+    ]
+
+
+def test_a_packet_to_a_service_and_its_reply_show_what_was_changed_and_where() -> None:
+    client, frontend, backend = "10.1.1.2:36320", "10.96.0.1:80", "10.1.1.3:8080"
+    flows = [Flow("tcp", "10.1.1.2", "10.96.0.1", 36320, 80), Flow("tcp", "10.1.1.2", "10.1.1.3", 36320, 8080)]
+    request, reply = packets((TRACES / "service.txt").read_text(), flows, SERVED)
+    assert (request.summary, request.reply, reply.summary, reply.reply) == ("TCP SYN", False, "TCP SYN ACK", True)
+    assert changes(request) == [
+        ("service", "cnat-input-ip4", client, frontend, backend),
+        ("policy", "acl-plugin-in-ip4-fa", client, backend, ""),
+        ("policy", "acl-plugin-out-ip4-fa", client, backend, ""),
+    ]
+    assert changes(reply) == [
+        ("policy", "acl-plugin-in-ip4-fa", backend, client, ""),
+        ("policy", "acl-plugin-out-ip4-fa", backend, client, ""),
+        ("service", "cnat-output-ip4", backend, client, frontend),
+    ]
+    rules = [step.rule for packet in (request, reply) for step in packet.steps if step.kind == "policy"]
+    assert rules == ["acl 0 rule 0: permit", "acl 0 rule 0: permit", "", ""], (
+        "replies are of a connection that is known"
+    )
+
+
+def test_a_pod_that_reaches_itself_through_a_service_has_its_address_hidden() -> None:
+    pod, frontend, backend, hidden = "10.1.1.2:51358", "10.96.0.1:81", "10.1.1.2:8080", "192.168.16.1:49152"
+    flows = [Flow("tcp", "10.1.1.2", "10.96.0.1", 51358, 81), Flow("tcp", "192.168.16.1", "10.1.1.2", 49152, 8080)]
+    request, reply = packets((TRACES / "service_hairpin.txt").read_text(), flows, SERVED)
+    assert [one for one in changes(request) if one[0] != "policy"] == [
+        ("service", "cnat-input-ip4", pod, frontend, backend),
+        ("source", "cnat-output-ip4", pod, backend, hidden),
+    ]
+    assert [one for one in changes(reply) if one[0] != "policy"] == [
+        ("source", "cnat-input-ip4", backend, hidden, pod),
+        ("service", "cnat-output-ip4", backend, pod, frontend),
+    ]
+
+
+def test_cnat_says_nothing_of_a_packet_that_it_leaves_alone() -> None:
+    flows = [Flow("tcp", "10.1.1.2", "10.96.0.1", 36320, 80)]
+    text = re.sub(r"^ +\[.*\n", "", (TRACES / "service.txt").read_text(), flags=re.MULTILINE)
+    request, _ = packets(text, flows, SERVED)
+    assert [one[0] for one in changes(request)] == ["policy", "policy"]
 
 
 def test_a_packet_out_of_a_tunnel_over_ipv6_for_a_pod_whose_interface_is_down_is_dropped_on_the_second_look() -> None:
@@ -134,7 +203,7 @@ def test_what_vpp_answers_itself_is_taken_and_sent() -> None:
 
 def test_numbers_that_are_not_known_stay_numbers_and_unknown_nodes_are_no_steps() -> None:
     text = (TRACES / "no_route.txt").read_text().replace(": ip4-input", ": some-new-node")
-    [packet] = packets(text, tcp("10.1.9.77", 61103), Names())
+    [packet] = packets(text, [tcp("10.1.9.77", 61103)], Names())
     assert told(packet)[:2] == [("in", "device 6"), ("lookup", "with index 1")]
     assert "some-new-node" in packet.graph
 
@@ -150,13 +219,13 @@ def test_numbers_that_are_not_known_stay_numbers_and_unknown_nodes_are_no_steps(
 def test_the_interface_that_a_packet_came_by_is_known_for_every_kind(node: str, first: str) -> None:
     said = "af_packet: hw_if_index 6 rx-queue 0 next-index 4"
     text = (TRACES / "no_route.txt").read_text().replace("af-packet-input", node).replace(said, first)
-    [packet] = packets(text, tcp("10.1.9.77", 61103), NODE1)
+    [packet] = packets(text, [tcp("10.1.9.77", 61103)], NODE1)
     assert packet.steps[0].interface == "afpacket-a"
 
 
 def test_a_trace_that_ends_in_the_middle_is_unfinished() -> None:
     text = (TRACES / "no_route.txt").read_text().partition("ip4-drop")[0].rpartition("\n")[0]
-    [packet] = packets(text, tcp("10.1.9.77", 61103), NODE1)
+    [packet] = packets(text, [tcp("10.1.9.77", 61103)], NODE1)
     assert packet.verdict == "unfinished"
 
 
@@ -194,10 +263,10 @@ def in_tunnel(inner: bytes, version: int) -> bytes:
     return ethernet(version, packet(version, 17, ends, outside + inner))
 
 
-def taken(flow: Flow, data: bytes) -> bool:
+def taken(flow: Flow, data: bytes, *others: Flow) -> bool:
     """Whether VPP would take a frame, by the way in which it compares."""
     data = data.ljust(256, b"\0")
-    for table in tables(flow):
+    for table in tables([flow, *others]):
         start = table.skip * VECTOR
         seen = bytes(a & b for a, b in zip(data[start:], table.mask, strict=False))
         for match in table.matches:
@@ -224,6 +293,16 @@ def test_a_flow_is_taken_both_ways_plain_and_in_tunnels_of_both_versions(flow: F
         assert taken(flow, in_tunnel(plain, 6))
 
 
+def test_what_a_service_may_make_of_a_flow_is_taken_as_well() -> None:
+    flow = Flow("tcp", "10.1.1.2", "10.96.0.1", 61000, 80)
+    others = [Flow("tcp", "10.1.1.2", f"10.1.{number}.2", 61000, 8080) for number in range(1, 40)]
+    for one, back in itertools.product((flow, *others), (False, True)):
+        plain = frame(one, back=back)
+        assert taken(flow, plain, *others)
+        assert taken(flow, in_tunnel(plain, 4), *others)
+        assert one is flow or not taken(flow, plain)
+
+
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: f"{flow.protocol}{flow.version}")
 def test_no_other_flow_is_taken(flow: Flow) -> None:
     others = [
@@ -241,7 +320,7 @@ def test_no_other_flow_is_taken(flow: Flow) -> None:
 
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: f"{flow.protocol}{flow.version}")
 def test_a_filter_is_as_vpp_takes_it(flow: Flow) -> None:
-    for table in tables(flow):
+    for table in tables([flow]):
         vectors, rest = divmod(len(table.mask), VECTOR)
         assert rest == 0
         assert 1 <= vectors <= MOST_VECTORS

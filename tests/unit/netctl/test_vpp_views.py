@@ -172,6 +172,7 @@ def tracing(first: Any, second: Any, probe: Any = ANSWERED, **more: Any) -> Fake
             (NODE1, "vpp/trace/end"): Answer(200, {"packets": first}),
             (NODE2, "vpp/trace/end"): Answer(200, {"packets": second}),
             (NODE1, "contiv/v1/probe"): probe,
+            (NODE1, "contiv/v1/services"): Answer(200, []),
             **more.get("answers", {}),
         }
     )
@@ -242,11 +243,103 @@ async def test_no_answer_to_udp_is_no_problem():
     assert report.code is ExitCode.GOOD
 
 
-async def test_a_step_may_name_the_service_and_the_policy():
-    steps = (OUT[0], step("service", service="default/web"), step("policy", policy="default/deny", interface="x"))
-    report = await traced(tracing([packet(*steps, OUT[-1])], [packet(*ARRIVING)]))
-    assert "service default/web" in text_of(report)
-    assert "policy default/deny on x" in text_of(report)
+FRONTENDS = [
+    {
+        "address": "10.96.0.7", "protocol": "tcp", "port": 80, "kind": "cluster-ip", "portName": "http",
+        "inside": {"backends": [{"address": "10.1.2.2", "port": 8080, "local": False}], "empty": "reject"},
+        "outside": None,
+    },
+    {
+        "address": "10.96.0.7", "protocol": "tcp", "port": 443, "kind": "cluster-ip", "portName": "https",
+        "inside": {"backends": [], "empty": "reject"}, "outside": None,
+    },
+    {
+        "address": "", "protocol": "tcp", "port": 30080, "kind": "node-port", "portName": "http",
+        "inside": {"backends": [], "empty": "reject"}, "outside": None,
+    },
+]  # fmt: skip
+SERVICES = Answer(200, [{"service": "default/db", "programmed": True, "frontends": FRONTENDS, "problems": []}])
+HEADLESS = Answer(200, [{"service": "default/db", "programmed": True, "frontends": [], "problems": []}])
+
+
+def serving(first: Any, second: Any, probe: Any = ANSWERED, services: Answer = SERVICES) -> FakeAgents:
+    paths = ("contiv/v1/services", "contiv/v1/services?service=default%2Fdb")
+    return tracing(first, second, probe, answers={(NODE1, path): services for path in paths})
+
+
+FRONTEND, BACKEND, CLIENT = "10.96.0.7:80", "10.1.2.2:8080", "10.1.1.2:61234"
+TRANSLATED = step("service", service="default/db", source=CLIENT, target=FRONTEND, translated=BACKEND)
+
+
+@pytest.mark.parametrize(
+    ("destination", "port"),
+    [("svc/db", "80/tcp"), ("service/default/db", "http"), ("svc/default/db", "80"), ("10.96.0.7", "80/tcp")],
+)
+async def test_a_trace_to_a_service_follows_the_packets_to_the_endpoint_that_was_chosen(destination: str, port: str):
+    here = [packet(OUT[0], TRANSLATED, *OUT[1:])]
+    asked = serving(here, [packet(*ARRIVING)])
+    report = await traced(asked, destination, port=port)
+    assert report.code is ExitCode.GOOD, report.problems
+    assert "service default/db: 10.1.2.2:8080 (pod default/web-2) in place of 10.96.0.7:80" in text_of(report)
+    assert (report.data.service, report.data.destination_node) == ("default/db", "node2")
+    for node in (NODE1, NODE2):
+        [body] = [body for host, path, body in asked.asked if (host, path) == (node, "vpp/trace")]
+        assert (body["flow"].destination, body["flow"].destination_port) == ("10.96.0.7", 80)
+        assert [(one.destination, one.destination_port) for one in body["others"]] == [("10.1.2.2", 8080)]
+        assert body["others"][0].source_port == body["flow"].source_port
+
+
+async def test_a_packet_to_an_endpoint_that_the_other_node_never_saw_is_lost():
+    report = await traced(serving([packet(OUT[0], TRANSLATED, *OUT[1:])], [], SILENT), "svc/db")
+    assert report.problems[0] == "TCP SYN: lost on node1: node1 sent it by eth1, and node2 has not seen it"
+
+
+async def test_a_service_without_endpoints_is_a_problem_that_is_named():
+    refused = Answer(200, {"probes": [{"answered": True, "outcome": "refused: nobody listens on the port"}]})
+    report = await traced(serving([packet(*OUT)], [], refused), "svc/db", port="https")
+    assert report.code is ExitCode.SOMETHING_WRONG
+    assert "service default/db has no endpoints at port 443/tcp: connections are refused" in report.problems
+
+
+@pytest.mark.parametrize(
+    ("destination", "port", "said"),
+    [
+        ("svc/db", None, "--port: the ports of service default/db are 80/tcp, 443/tcp: name one"),
+        ("svc/db", "81/tcp", "--port 81/tcp: the ports of service default/db are 80/tcp, 443/tcp"),
+        ("10.96.0.7", None, "--port: the ports at 10.96.0.7 are 80/tcp, 443/tcp: name one"),
+    ],
+)
+async def test_which_port_of_a_service_is_meant_must_be_clear(destination: str, port: str | None, said: str):
+    with pytest.raises(UsageError) as raised:
+        await traced(serving([], []), destination, port=port)
+    assert str(raised.value) == said
+
+
+async def test_a_service_that_is_not_there_or_has_no_address_cannot_be_traced():
+    with pytest.raises(UsageError, match="node1 knows no service default/db"):
+        await traced(serving([], [], services=Answer(200, [])), "svc/db")
+    with pytest.raises(NetctlError, match="headless"):
+        await traced(serving([], [], services=HEADLESS), "svc/db")
+
+
+async def test_a_policy_that_drops_is_the_reason():
+    ingress = {"graph_node": "acl-plugin-out-ip4-fa", "interface": f"afpacket-{'c' * 15}", "rule": "acl 3 rule 0: deny"}
+    denied = step("policy", **ingress, allowed=False, policy="no rule of NetworkPolicy default/deny allows it")
+    drop = step("drop", graph_node="acl-plugin-out-ip4-fa", reason="ACL deny packets")
+    there = [packet(*ARRIVING[:2], denied, drop, reason="ACL deny packets")]
+    report = await traced(tracing([packet(*OUT)], there, SILENT))
+    said = "ingress of pod default/web-2 denied: no rule of NetworkPolicy default/deny allows it"
+    assert report.problems[0] == f"TCP SYN: dropped on node2: {said}"
+    assert said in text_of(report)
+
+
+async def test_a_policy_that_lets_pass_is_named_and_what_no_policy_speaks_of_is_not():
+    egress = {"graph_node": "acl-plugin-in-ip4-fa", "interface": f"afpacket-{'a' * 15}", "rule": "acl 1 rule 2: permit"}
+    allowed = step("policy", **egress, policy="rule 1 of NetworkPolicy default/out")
+    here = [packet(OUT[0], allowed, step("policy", **egress), *OUT[1:])]
+    lines = text_of(await traced(tracing(here, [packet(*ARRIVING)])))
+    assert "egress of pod default/web-1 allowed by rule 1 of NetworkPolicy default/out" in lines
+    assert lines.count("egress") == 1
 
 
 async def test_traces_are_ended_when_the_probe_cannot_be_sent():

@@ -96,8 +96,11 @@ class Driver:
         """What each of many dumps lists, asked for in a pipeline; raises as `Connection.dump` does."""
         found: list[list[Any]] = []
         for start in range(0, len(requests), _DUMPS):
-            some = requests[start : start + _DUMPS]
-            found += await asyncio.gather(*(self.connection.dump(name, **fields) for name, fields in some))
+            asked = (self.connection.dump(name, **fields) for name, fields in requests[start : start + _DUMPS])
+            for answer in await asyncio.gather(*asked, return_exceptions=True):  # else an error hides a cancellation
+                if isinstance(answer, BaseException):
+                    raise answer
+                found.append(answer)
         return found
 
     async def apply(

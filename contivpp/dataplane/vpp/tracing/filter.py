@@ -1,4 +1,4 @@
-"""Which packets are traced: those of one flow, both ways, plain or inside a VXLAN tunnel.
+"""Which packets are traced: those of one flow, both ways, translated or not, plain or inside a VXLAN tunnel.
 
 VPP compares bytes of a frame with values under a mask, in vectors of 16 bytes, of which it takes five at the most. A
 table has a mask, and a value for each way; a packet is traced when any of the tables has a value for it. IP headers
@@ -8,8 +8,9 @@ with options are not found: there the ports are elsewhere.
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,12 +45,12 @@ class FilterTable:
     matches: tuple[bytes, ...]
 
 
-def tables(flow: Flow) -> tuple[FilterTable, ...]:
-    """What is to be traced for a flow: as it is, and in tunnels over IPv4 and IPv6."""
-    return tuple(_table(flow, outer) for outer in (0, 4, 6))
+def tables(flows: Sequence[Flow]) -> tuple[FilterTable, ...]:
+    """What is to be traced for flows of one protocol and IP version: as they are, and in tunnels over IPv4 and IPv6."""
+    return tuple(_table(flows, outer) for outer in (0, 4, 6))
 
 
-def _table(flow: Flow, outer: int) -> FilterTable:
+def _table(flows: Sequence[Flow], outer: int) -> FilterTable:
     mask: dict[int, bytes] = {}
     matches: list[dict[int, bytes]] = []
     start = 0
@@ -58,7 +59,7 @@ def _table(flow: Flow, outer: int) -> FilterTable:
         port_at = _ETHERNET + _HEADERS[outer] + _UDP_DESTINATION_AT
         outside = {port_at: struct.pack(">H", VXLAN_PORT)}
         start = _ETHERNET + _HEADERS[outer] + _UDP_AND_VXLAN
-    for forward in (True, False):
+    for flow, forward in itertools.product(flows, (True, False)):
         fields = {**outside, **dict(_fields(flow, start, forward=forward))}
         matches.append(fields)
         mask = {at: b"\xff" * len(value) for at, value in fields.items()}

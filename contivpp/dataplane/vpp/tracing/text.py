@@ -4,8 +4,8 @@ VPP prints a trace for people: per packet one paragraph, per node of its graph a
 under it what the node has to say. What is understood here became a step; everything else stays in the text, which is
 kept. A node that is not known is no error, so another version or plugin shows less and breaks nothing.
 
-A packet is one of the flow by the first IP header in it that has the flow's addresses: inside a tunnel that is not the
-first one.
+A packet is one of the flow by the first IP header in it that has the flow's addresses, or those that a service makes
+of them: inside a tunnel that is not the first one. What cnat changed is told by the session that it prints.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from contivpp.model.trace import Flow, Kind, Step, TracedPacket, Verdict
+from contivpp.model.trace import Flow, Kind, Step, TracedPacket, Verdict, place
 
 _PACKET: Final = re.compile(r"^Packet \d+$", re.MULTILINE)
 _NODE: Final = re.compile(r"^(?:(\d+):(\d\d):(\d\d):(\d+)): (\S+)$")
@@ -28,8 +28,13 @@ _REWRITE: Final = re.compile(r"tx_sw_if_index (\d+) .*? via (\S+) \S+: mtu")
 _TUNNEL: Final = re.compile(r"VXLAN (?:decap from|encap to) (\S+) vni")
 _LOST_TUNNEL: Final = re.compile(r"VXLAN decap error - (.*)")
 _ACL: Final = re.compile(r"sw_if_index (\d+), next index \d+, action: (\d+), match: acl (-?\d+) rule (-?\d+)")
+_ACL_TUPLE: Final = re.compile(r"l3 ip[46] (\S+) -> (\S+) l4 .* port (\d+) -> (\d+)")
+_ACCESS: Final = "acl-plugin-"
+_NO_ACL: Final = "-1"  # what an access list says of a packet whose connection is known
+_SESSION: Final = re.compile(r"\[\s*(r?)(in|out) ?\] \S+ \[(\S+);(\d+) -> (\S+);(\d+)\]")
 _REASON: Final = re.compile(r"^\s*([^:]+): (.*)$")
 _CHECKSUM: Final = re.compile(r",? ?checksum 0x[0-9a-f]+")
+_NO_SESSION, _RETURN, _DONE = "session lookup error", "return session", "writeback done"
 _NO_REASON: Final = "no error"
 _LOOKUPS: Final = frozenset({"ip4-lookup", "ip6-lookup", "lookup-ip4-dst", "lookup-ip6-dst", "lookup-ip4-src"})
 _REWRITES: Final = frozenset({"ip4-rewrite", "ip6-rewrite", "ip4-midchain", "ip6-midchain", "ip4-rewrite-bcast"})
@@ -76,24 +81,30 @@ class _Visit:
         return "\n".join(self.lines)
 
 
-def packets(text: str, flow: Flow, names: Names) -> list[TracedPacket]:
-    """The packets of a flow in the output of `show trace`, in the order of time."""
+def packets(text: str, flows: Sequence[Flow], names: Names) -> list[TracedPacket]:
+    """The packets of a flow in the output of `show trace`, in the order of time.
+
+    Args:
+        text: as VPP prints it.
+        flows: the flow, and what may become of it on the way.
+        names: what numbers stand for.
+    """
     found = []
     for part in _PACKET.split(text)[1:]:
         paragraph = part.partition("-------------------")[0].strip("\n")
-        packet = _packet(paragraph, flow, names)
+        packet = _packet(paragraph, flows, names)
         if packet is not None:
             found.append(packet)
     return sorted(found, key=lambda one: one.time)
 
 
-def _packet(text: str, flow: Flow, names: Names) -> TracedPacket | None:
+def _packet(text: str, flows: Sequence[Flow], names: Names) -> TracedPacket | None:
     visits = list(_visits(text))
-    header = next((found for visit in visits if (found := _header(visit.lines, flow)) is not None), None)
+    header = next((found for visit in visits if (found := _header(visit.lines, flows)) is not None), None)
     if header is None:
         return None
     reply, lines = header
-    steps = tuple(_steps(visits, names, flow.version))
+    steps = tuple(_steps(visits, names, flows[0].version))
     last = next((step for step in reversed(steps) if step.kind in _ENDS), None)
     return TracedPacket(
         time=visits[0].time,
@@ -125,12 +136,15 @@ def _visits(text: str) -> Iterator[_Visit]:
         yield current
 
 
-def _header(lines: Sequence[str], flow: Flow) -> tuple[bool, Sequence[str]] | None:
+def _header(lines: Sequence[str], flows: Sequence[Flow]) -> tuple[bool, Sequence[str]] | None:
     """Whether the packet goes against the flow, and its IP header with what follows; None for another's."""
+    there = {(one.source, one.destination) for one in flows}
     for position, line in enumerate(lines):
-        match = _HEADER.match(line)
-        if match and match.groups() in ((flow.source, flow.destination), (flow.destination, flow.source)):
-            return match[1] == flow.destination, lines[position:]
+        if match := _HEADER.match(line):
+            if match.groups() in there:
+                return False, lines[position:]
+            if match.groups()[::-1] in there:
+                return True, lines[position:]
     return None
 
 
@@ -147,8 +161,12 @@ def _summary(lines: Sequence[str]) -> str:
 
 
 def _key(lines: Sequence[str]) -> str:
-    """What no node on the way changes: not the time to live, nor a checksum that a NIC may have to fill in."""
-    kept = [line.strip() for line in lines if not line.strip().startswith(("tos ", "options", "mss "))]
+    """What no node on the way changes: not the time to live, nor its ends, nor a checksum that a NIC may fill in."""
+    kept = [
+        line.strip().partition(":")[0] if _HEADER.match(line) else line.strip()
+        for line in lines
+        if not line.strip().startswith(("tos ", "options", "mss "))
+    ]
     if kept[0].startswith("ICMP"):
         return " ".join(kept)
     return _CHECKSUM.sub("", " ".join(kept))
@@ -170,12 +188,10 @@ def _steps(visits: Sequence[_Visit], names: Names, version: int) -> Iterator[Ste
         elif node.startswith("vxlan") and (match := _TUNNEL.search(body)):
             kind: Kind = "tunnel-in" if "decap" in body else "tunnel-out"
             yield Step(kind, node, interface=names.by_name(match[1]))
-        elif node.startswith("acl-plugin-") and (match := _ACL.search(body)):
-            verdict = "permit" if match[2] != "0" else "deny"
-            interface = names.numbers.get(int(match[1]), match[1])
-            yield Step("policy", node, interface=interface, rule=f"acl {match[3]} rule {match[4]}: {verdict}")
+        elif node.startswith(_ACCESS) and (match := _ACL.search(body)):
+            yield _access(node, body, match, names)
         elif node.startswith("cnat-"):
-            yield Step("service", node, reason=visit.lines[0].strip() if visit.lines else "")
+            yield from _translated(node, visit.lines)
         elif node in ("ip4-receive", "ip6-receive", "ip4-local", "ip6-local") and not _goes_on(visits[position + 1 :]):
             yield Step("local", node)
         elif node in ("ip4-punt", "ip6-punt", "error-punt") or node.startswith("punt-"):
@@ -184,6 +200,41 @@ def _steps(visits: Sequence[_Visit], names: Names, version: int) -> Iterator[Ste
             yield Step("drop", _dropped_at(visits[:position]), reason=_reason(visits, position))
         elif node.endswith("-tx"):
             yield Step("sent", node, interface=names.by_name(node.removesuffix("-tx")))
+
+
+def _access(node: str, body: str, match: re.Match[str], names: Names) -> Step:
+    allowed = match[2] != "0"
+    rule = "" if match[3] == _NO_ACL else f"acl {match[3]} rule {match[4]}: {'permit' if allowed else 'deny'}"
+    ends = _ACL_TUPLE.search(body)
+    source, target = (place(ends[1], ends[3]), place(ends[2], ends[4])) if ends else ("", "")
+    interface = names.numbers.get(int(match[1]), match[1])
+    return Step("policy", node, interface=interface, rule=rule, allowed=allowed, source=source, target=target)
+
+
+def _translated(node: str, lines: Sequence[str]) -> Iterator[Step]:
+    """What cnat made of a packet: on its way in another target, on its way out another source; in replies back."""
+    said = lines[0].strip() if lines else ""
+    if said == _NO_SESSION:
+        yield Step("service", node, reason=said)
+        return
+    reply, outward = said == _RETURN, node.startswith("cnat-output")
+    if said == _DONE or not (outward or node.startswith("cnat-input")):
+        return
+    ends = {}
+    for line in lines:
+        if match := _SESSION.search(line):
+            ends[bool(match[1]), match[2]] = place(match[3], match[4]), place(match[5], match[6])
+    inwards, back = ends.get((False, "in")), ends.get((True, "out"))
+    if inwards and back and outward == reply:  # a service: the target of what comes in, the source of what goes back
+        client, backend, frontend = back[1], inwards[1], back[0]
+        if reply:
+            yield Step("service", node, source=backend, target=client, translated=frontend)
+        else:
+            yield Step("service", node, source=client, target=frontend, translated=backend)
+    hidden, again = ends.get((False, "out")), ends.get((True, "in"))
+    if hidden and again and outward != reply:  # the source of what goes out, the target of what comes back
+        source, target, other = (again[0], hidden[0], again[1]) if reply else (again[1], hidden[1], hidden[0])
+        yield Step("source", node, source=source, target=target, translated=other)
 
 
 def _came_in_by(visits: Sequence[_Visit], names: Names) -> str:
@@ -213,14 +264,16 @@ def _dropped_at(visits: Sequence[_Visit]) -> str:
 
 
 def _reason(visits: Sequence[_Visit], position: int) -> str:
-    """Why a packet was dropped. VPP has no word for a route that drops: that is told by who sent it there."""
+    """Why a packet was dropped. VPP has no word for a route that drops: that is told by who sent it there.
+
+    What an access list said of a packet that it let pass is said again then, for want of anything else.
+    """
     said = visits[position].lines[0].strip() if visits[position].lines else ""
     match = _REASON.match(said)
-    words = match[2] if match else said
-    if words.lower() == _NO_REASON:
-        return (
-            NO_ROUTE if _dropped_at(visits[:position]) in _LOOKUPS else f"dropped by {_dropped_at(visits[:position])}"
-        )
+    words, by = match[2] if match else said, _dropped_at(visits[:position])
+    passed = match is not None and match[1].startswith(_ACCESS) and not by.startswith(_ACCESS)
+    if words.lower() == _NO_REASON or passed:
+        return NO_ROUTE if by in _LOOKUPS else f"dropped by {by}"
     explanation = _EXPLANATIONS.get(said, "")
     if not explanation and any("VXLAN decap error" in visit.body for visit in visits[:position]):
         lost = next(_LOST_TUNNEL.search(visit.body) for visit in visits[:position] if "VXLAN decap" in visit.body)

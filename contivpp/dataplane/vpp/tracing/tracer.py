@@ -1,8 +1,9 @@
 """Tracing one flow in VPP: only its packets are looked at, and the trace ends whatever becomes of who began it.
 
-VPP has one packet trace for everybody. One flow is traced at a time; who begins a trace ends another that somebody
-started by hand. It ends when it is asked for what it caught, or by itself when its time is over, and holds few packets;
-should the agent be killed meanwhile, a limited number of packets of that flow is traced, and the next trace cleans up.
+VPP has one packet trace for everybody. One flow is traced at a time, with all that services may make of it; who begins
+a trace ends another that somebody started by hand. It ends when it is asked for what it caught, or by itself when its
+time is over, and holds few packets; should the agent be killed meanwhile, a limited number of packets of that flow is
+traced, and the next trace cleans up.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ LIMIT: Final = 200
 """Packets that are kept, per input."""
 LONGEST: Final = 300.0
 _MEMORY: Final = 1 << 17
+_PER_MATCH: Final = 1 << 10
 _NO_TABLE: Final = 0xFFFFFFFF
 _TABLE: Final = re.compile(r"^\[(\d+)\] table_id:(\d+) (\S+)", re.MULTILINE)
 _DEVICE: Final = re.compile(r"^(\S+)\s+(\d+)\s+(?:up|down)", re.MULTILINE)
@@ -64,7 +66,7 @@ class _Trace:
     """A trace that is running."""
 
     id: str
-    flow: Flow
+    flows: Sequence[Flow]
     connection: Connection
     ends: float
 
@@ -79,8 +81,12 @@ class Tracer:
         self._running: _Trace | None = None
         self._ending: asyncio.Task[None] | None = None
 
-    async def begin(self, flow: Flow, seconds: float) -> str:
+    async def begin(self, flows: Sequence[Flow], seconds: float) -> str:
         """Traces a flow from now on, for so many seconds at most; returns the name of the trace.
+
+        Args:
+            flows: the flow, and what may become of it on the way: of the same protocol and IP version.
+            seconds: after which it ends by itself.
 
         Raises:
             TraceBusyError: another one is under way.
@@ -95,10 +101,10 @@ class Tracer:
             if missing := self._driver.lacks(NEEDS):
                 raise VppError(f"this VPP cannot trace one flow: it lacks {', '.join(missing)}")
             seconds = min(seconds, LONGEST)
-            trace = _Trace(secrets.token_hex(8), flow, connection, loop.time() + seconds)
+            trace = _Trace(secrets.token_hex(8), flows, connection, loop.time() + seconds)
             try:
                 await _switch_off(connection)
-                await _switch_on(connection, flow, [f"{device}-rx" for device in self._driver.interfaces.devices])
+                await _switch_on(connection, flows, [f"{device}-rx" for device in self._driver.interfaces.devices])
             except BaseException:
                 with contextlib.suppress(VppError):
                     await asyncio.shield(_switch_off(connection))
@@ -123,7 +129,7 @@ class Tracer:
                 self._ending.cancel()
             try:
                 text = await cli.run(trace.connection, f"show trace max {LIMIT * len(INPUTS)}")
-                return packets(text, trace.flow, await _names(trace.connection))
+                return packets(text, trace.flows, await _names(trace.connection))
             finally:
                 await _switch_off(trace.connection)
 
@@ -144,10 +150,10 @@ async def _switch_off(connection: Connection) -> None:
     await connection.call("classify_trace_set_table", table_index=_NO_TABLE)
 
 
-async def _switch_on(connection: Connection, flow: Flow, devices: Sequence[str]) -> None:
+async def _switch_on(connection: Connection, flows: Sequence[Flow], devices: Sequence[str]) -> None:
     """Begins; `devices` are nodes of single devices, which those of VPP's native drivers have."""
     following = _NO_TABLE
-    for table in tables(flow):
+    for table in tables(flows):
         following = await _add_table(connection, table, following)
     await connection.call("classify_trace_set_table", table_index=following)
     refused = []
@@ -166,7 +172,7 @@ async def _add_table(connection: Connection, table: FilterTable, following: int)
         is_add=True,
         table_index=_NO_TABLE,
         nbuckets=2,
-        memory_size=_MEMORY,
+        memory_size=_MEMORY + _PER_MATCH * len(table.matches),
         skip_n_vectors=table.skip,
         match_n_vectors=len(table.mask) // VECTOR,
         next_table_index=following,
