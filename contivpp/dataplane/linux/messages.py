@@ -41,11 +41,6 @@ def _message(kind: type, number: int, header: int = 0, /, **fields: Any) -> Any:
 # ---- links
 
 
-def get_links() -> Any:
-    """All links."""
-    return _message(ifinfmsg, rtnl.RTM_GETLINK)
-
-
 def get_link(name: str) -> Any:
     """One link by its name."""
     return _message(ifinfmsg, rtnl.RTM_GETLINK, attrs=[("IFLA_IFNAME", name)])
@@ -98,11 +93,6 @@ def delete_link(index: int) -> Any:
 # ---- addresses
 
 
-def get_addresses() -> Any:
-    """All addresses."""
-    return _message(ifaddrmsg, rtnl.RTM_GETADDR)
-
-
 def address(index: int, text: str, *, delete: bool = False) -> Any:
     """Puts or removes an address, given with prefix length."""
     interface = ipaddress.ip_interface(text)
@@ -123,11 +113,6 @@ def address(index: int, text: str, *, delete: bool = False) -> Any:
 
 
 # ---- routes and rules
-
-
-def get_routes(family: int) -> Any:
-    """All routes of a family."""
-    return _message(rtmsg, rtnl.RTM_GETROUTE, family=family)
 
 
 def route(
@@ -159,11 +144,6 @@ def route(
     )
 
 
-def get_rules(family: int) -> Any:
-    """All rules of a family."""
-    return _message(fibmsg, rtnl.RTM_GETRULE, family=family)
-
-
 def rule(priority: int, source: str, destination: str, table: int, *, family: int, delete: bool = False) -> Any:
     """Puts or removes a rule."""
     attributes: list[tuple[str, Any]] = [("FRA_PRIORITY", priority), ("FRA_TABLE", table), ("FRA_PROTOCOL", PROTOCOL)]
@@ -186,11 +166,6 @@ def rule(priority: int, source: str, destination: str, table: int, *, family: in
 
 
 # ---- neighbours and forwarding entries
-
-
-def get_neighbours(family: int) -> Any:
-    """All neighbours of a family; AF_BRIDGE gives forwarding entries."""
-    return _message(ndmsg, rtnl.RTM_GETNEIGH, family=family)
 
 
 def neighbour(index: int, text: str, mac: str, *, delete: bool = False) -> Any:
