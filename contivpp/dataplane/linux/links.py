@@ -12,6 +12,7 @@ from typing import Any
 from contivpp.dataplane.linux import ipv6, messages, offload
 from contivpp.dataplane.linux.ends import End
 from contivpp.dataplane.linux.kernel import GONE, Kernel, Look, Place, alias_of, parse_alias
+from contivpp.dataplane.linux.messages import Message
 from contivpp.dataplane.linux.netlink import KernelError, NamespaceGoneError
 from contivpp.dataplane.linux.values import LinkEnd, LinkName, TapEnd, Veth, Vxlan, is_pod_end
 from contivpp.scheduler.api import DONE, Dependency, Observed, Operation, OperationKind, Outcome, by_key
@@ -111,7 +112,7 @@ class LinkDescriptor:
             raise NamespaceGoneError(f"there is no network namespace {link.netns}") from error
         try:
             self._node_burst(
-                link.host_name,
+                link,
                 messages.new_veth(link.host_name, link.mac, link.peer_name, link.peer_mac, link.mtu, netns),
                 *([messages.silence_link(link.host_name)] if not link.offload else []),
                 messages.set_link(link.host_name, alias=alias_of(link.name, link.netns)),
@@ -141,7 +142,7 @@ class LinkDescriptor:
         if link.parent:
             parent = self._kernel.node.index_of(messages.get_link(link.parent))
         self._node_burst(
-            link.host_name,
+            link,
             messages.new_vxlan(link.host_name, link.vni, link.local, link.port, link.mac, link.mtu, parent),
             messages.set_link(link.host_name, alias=alias_of(link.name)),
         )
@@ -159,7 +160,8 @@ class LinkDescriptor:
         self._kernel.ends.remember(end.name, End(end.netns, end.made_by))
         self._kernel.note(end.name, Place(end.netns, index, end.host_name))
 
-    def _node_burst(self, name: str, create: Any, *finish: Any) -> None:
+    def _node_burst(self, link: Veth | Vxlan, create: Message, *finish: Message) -> None:
+        name = link.host_name
         [created] = self._kernel.node.burst([create])
         if created is not None:  # nothing more may be sent: the name could be that of somebody else's link
             if created.code == errno.EEXIST:
@@ -172,9 +174,7 @@ class LinkDescriptor:
                 self._remove(name)
                 raise finished
         index = self._kernel.node.index_of(messages.get_link(name))
-        logical = parse_alias(finish[-1].get_attr("IFLA_IFALIAS"))
-        assert logical is not None
-        self._kernel.note(logical[0], Place("", index, name))
+        self._kernel.note(link.name, Place("", index, name))
 
     def _remove(self, name: str) -> None:
         with contextlib.suppress(KernelError):
