@@ -344,9 +344,9 @@ class Controller:
         Returns:
             How many values differed, and the errors by key.
         """
+        if not self.ready.is_set():  # the first resync renders everything
+            return await self._first_resync() if self._may_start() else (0, {})
         difference = self.desired.update(changes, self.view)
-        if not self.ready.is_set():
-            return await self._first_resync() if self._may_start() else (len(difference), {})
         if not difference:
             self._note({}, None)
             return 0, {}

@@ -78,8 +78,8 @@ class Desired:
         return self._render(owners, view, external)
 
     def resync(self, view: View) -> dict[str, Any]:
-        """Renders every unit, forgets those that are gone; returns the difference as `update` does."""
-        return self._render(self._all_owners(view), view)
+        """Renders every unit, forgets those that are gone, merges anew; returns the difference as `update` does."""
+        return self._render(self._all_owners(view), view, {*self._merged, *self.external})
 
     def _all_owners(self, view: View) -> dict[_Owner, None]:
         owners: dict[_Owner, None] = {}

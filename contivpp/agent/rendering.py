@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Protocol
 
 from contivpp.agent.connectivity.linux import LinuxConnectivity
@@ -23,8 +22,6 @@ from contivpp.dataplane.vpp.values.arp import NeighbourLimits
 from contivpp.dataplane.vpp.values.nic import DEFAULT_VMXNET3_RING
 from contivpp.model.config import ContivConfig
 
-log = logging.getLogger(__name__)
-
 
 class Renderer(ConnectivityRenderer, Protocol):
     """Connectivity on one data plane, and what the kubelet is told of a pod's link."""
@@ -42,11 +39,6 @@ def renderer_of(config: ContivConfig) -> Renderer:
     """How connectivity is expressed on the data plane that is configured."""
     if config.dataplane == "vpp":
         taps = taps_of(config)
-        if taps is None:
-            log.warning(
-                "pods are attached to VPP with AF_PACKET: VPP since 25.06 can stop for ever when 16 have packets "
-                "at the same moment; for more than 15 pods load vhost_net, and leave useTAPInterfaces on"
-            )
         return VppConnectivity(
             main=config.main_vrf_id,
             pods=config.pod_vrf_id,

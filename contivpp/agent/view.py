@@ -8,6 +8,7 @@ has not published one is remembered, and not yet a node of the network.
 from __future__ import annotations
 
 import copy
+import functools
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,7 @@ from contivpp.model.node import Node
 from contivpp.model.vppnode import VppNode
 from contivpp.policies.index import Moved, PolicyIndex
 
+_REMEMBERED = 16384  # addresses that were parsed
 _ZONE = "topology.kubernetes.io/zone"
 _MANAGEMENT_TYPES = ("NodeInternalIP", "NodeExternalIP")
 
@@ -335,6 +337,7 @@ def _published(node: VppNode) -> tuple[str, ...]:
     return tuple(node.ip_addresses) or ((node.ip_address,) if node.ip_address else ())
 
 
+@functools.lru_cache(_REMEMBERED)
 def _bare(address: str) -> str:
     """An address without its prefix length."""
     return str(ipaddress.ip_interface(address).ip)
@@ -344,6 +347,7 @@ def _zone_of(node: Node | None) -> str:
     return "" if node is None else node.labels.get(_ZONE, "")
 
 
+@functools.lru_cache(_REMEMBERED)
 def _is_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text)

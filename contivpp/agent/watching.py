@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
 from contivpp.agent.controller import Controller
@@ -47,7 +46,7 @@ async def vpp(plane: VppDataplane, controller: Controller) -> None:
     while True:
         await plane.ready.wait()
         plane.ready.clear()
-        since = time.monotonic()
+        since = plane.reached
         leases = await plane.read_leases()
         given = None if leases is None else _leases(leases)
         await controller.push(DataPlaneAppeared("VPP", since, given))

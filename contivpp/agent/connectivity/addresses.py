@@ -1,22 +1,32 @@
-"""Small questions about addresses that the renderers of every data plane ask."""
+"""Small questions about addresses that the renderers of every data plane ask.
+
+Answers are remembered: a resync asks several times about every address of the cluster, and parsing them is most of it.
+"""
 
 from __future__ import annotations
 
+import functools
 import ipaddress
+from typing import Final
 
 from contivpp.agent.view import OwnNode, RemoteNode
 
+_REMEMBERED: Final = 16384
 
+
+@functools.lru_cache(_REMEMBERED)
 def ip_of(address: str) -> str:
     """An address without its prefix length."""
     return str(ipaddress.ip_interface(address).ip)
 
 
+@functools.lru_cache(_REMEMBERED)
 def version_of(address: str) -> int:
     """The IP version of an address, with or without prefix length."""
     return ipaddress.ip_interface(address).version
 
 
+@functools.lru_cache(_REMEMBERED)
 def only(address: object) -> str:
     """The subnet that holds one address and no other."""
     return str(ipaddress.ip_network(str(address)))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from contivpp.dataplane.linux import messages
-from contivpp.dataplane.linux.kernel import Kernel, names_by_index
+from contivpp.dataplane.linux.kernel import Kernel
 from contivpp.dataplane.linux.values import LOOPBACK, Address, link_key
 from contivpp.scheduler.api import Dependency, Observed, Operation, OperationKind, Outcome
 
@@ -44,10 +44,10 @@ class AddressDescriptor:
 
     async def retrieve(self) -> Mapping[str, Observed]:
         """Every address of ours."""
-        places = self._kernel.scan()
-        names = names_by_index(places)
+        look = await self._kernel.look()
+        names = look.names()
         found: dict[str, Observed] = {}
-        for netns, item in self._kernel.dump(messages.get_addresses, places):
+        for netns, item in ((netns, item) for netns, tables in look.tables.items() for item in tables.addresses):
             link = names.get((netns, item["index"]))
             if link is None and not netns and item["index"] == 1 and item.get_attr("IFA_PROTO") == messages.PROTOCOL:
                 link = LOOPBACK

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from contivpp.dataplane.linux import messages
+from contivpp.dataplane.linux import dumps, messages
 from contivpp.dataplane.linux.kernel import Kernel, parse_alias
 from contivpp.dataplane.linux.netlink import Netlink
 
@@ -28,7 +28,7 @@ def addresses(kernel: Kernel, *, bare: bool = False) -> tuple[HostAddress, ...]:
             if not link["flags"] & messages.UP:
                 down.add(link["index"])
     found = []
-    for item in kernel.node.dump(messages.get_addresses()):
+    for item in kernel.node.dump(dumps.ADDRESSES):
         if item["index"] in links and item["index"] not in down and item["scope"] == 0:
             name, mtu = links[item["index"]]
             text = item.get_attr("IFA_LOCAL") or item.get_attr("IFA_ADDRESS")

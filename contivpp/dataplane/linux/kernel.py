@@ -6,18 +6,22 @@ restarted agent finds everything again. What has no such alias is not ours.
 
 from __future__ import annotations
 
+import asyncio
 import errno
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import socket
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from contivpp.dataplane.linux import messages
+from contivpp.dataplane.linux import dumps, messages
+from contivpp.dataplane.linux.dumps import Answer
 from contivpp.dataplane.linux.ends import Ends
 from contivpp.dataplane.linux.netlink import KernelError, NamespaceGoneError, Netlink
 from contivpp.dataplane.linux.values import LOOPBACK, Veth
 from contivpp.scheduler.api import DONE, Operation, OperationKind, Outcome
 
 ALIAS: Final = "contiv:"
+_FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
 GONE: Final = (errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENXIO)
 """What the kernel says when there is nothing to delete."""
 
@@ -29,6 +33,33 @@ class Place:
     netns: str
     index: int
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What is in one namespace; routes of ours and neighbours by family, each once."""
+
+    links: Sequence[Answer]
+    addresses: Sequence[Answer]
+    routes: Sequence[tuple[int, Sequence[Answer]]]
+    neighbours: Sequence[tuple[int, Sequence[Answer]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found at one time.
+
+    Attributes:
+        tables: by the path of the namespace, "" for the node's.
+        places: where the links of ours are, by logical name.
+    """
+
+    tables: dict[str, Tables]
+    places: dict[str, Place]
+
+    def names(self) -> dict[tuple[str, int], str]:
+        """The logical names of links by namespace and index."""
+        return {(place.netns, place.index): name for name, place in self.places.items()}
 
 
 def alias_of(name: str, netns: str = "") -> str:
@@ -53,6 +84,7 @@ class Kernel:
         self.ends = ends or Ends()
         self.node = Netlink(netns)
         self._places: dict[str, Place] = {}
+        self._looking: asyncio.Task[Look] | None = None
 
     def close(self) -> None:
         """Closes the sockets."""
@@ -85,36 +117,48 @@ class Kernel:
         else:
             self._places[link] = place
 
-    def links(self) -> list[Any]:
+    def links(self) -> list[Answer]:
         """The node's links."""
-        return self.node.dump(messages.get_links())
+        return self.node.dump(dumps.LINKS)
 
-    def scan(self) -> dict[str, Place]:
-        """Finds all links of ours, in the pods too; returns them by logical name."""
-        self._places = {}
-        for link in self.links():
+    async def look(self) -> Look:
+        """What is on the node and in its pods now, and from then on where links are; who asks meanwhile shares it.
+
+        Every `retrieve` starts with this: all descriptors read at once, in no order.
+        """
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look(), name="kernel-look")
+        return await asyncio.shield(self._looking)
+
+    async def _look(self) -> Look:
+        found = Look({"": _tables(self.node)}, {})
+        for link in found.tables[""].links:
             if (known := parse_alias(link.get_attr("IFLA_IFALIAS"))) is None:
                 continue
             name, netns = known
-            self._places[name] = Place("", link["index"], link.get_attr("IFLA_IFNAME"))
-            if netns and (peer := self._inside(Veth.peer_link(name), netns)) is not None:
-                self._places[Veth.peer_link(name)] = peer
+            found.places[name] = Place("", link["index"], link.get_attr("IFLA_IFNAME"))
+            if netns:
+                await self._look_for(Veth.peer_link(name), netns, found)
         for name, end in self.ends.all().items():
-            if end.netns and (place := self._inside(name, end.netns)) is not None:
-                self._places[name] = place
-        return dict(self._places)
+            if end.netns:
+                await self._look_for(name, end.netns, found)
+        self._places = dict(found.places)
+        return found
 
-    def _inside(self, name: str, netns: str) -> Place | None:
+    async def _look_for(self, name: str, netns: str, found: Look) -> None:
         """Where the link with a logical name is in a pod's namespace."""
-        try:
-            with self.open(netns) as inside:
-                for link in inside.dump(messages.get_links()):
-                    known = parse_alias(link.get_attr("IFLA_IFALIAS"))
-                    if known is not None and known[0] == name:
-                        return Place(netns, link["index"], link.get_attr("IFLA_IFNAME"))
-        except NamespaceGoneError:
-            pass
-        return None
+        if netns not in found.tables:
+            await asyncio.sleep(0)  # the answers of others are read meanwhile
+            try:
+                with self.open(netns) as inside:
+                    found.tables[netns] = _tables(inside)
+            except NamespaceGoneError:
+                return
+        for link in found.tables[netns].links:
+            known = parse_alias(link.get_attr("IFLA_IFALIAS"))
+            if known is not None and known[0] == name:
+                found.places[name] = Place(netns, link["index"], link.get_attr("IFLA_IFNAME"))
+                return
 
     # ---- bursts
 
@@ -160,24 +204,14 @@ class Kernel:
         with self.open(netns) as inside:
             return inside.burst(burst)
 
-    def dump(self, request: Callable[[], Any], places: Mapping[str, Place]) -> Iterable[tuple[str, Any]]:
-        """Every answer to a dump in the node's and all pods' namespaces, with the namespace's path."""
-        for netns in sorted({"", *(place.netns for place in places.values())}):
-            if not netns:
-                answers = self.node.dump(request())
-            else:
-                try:
-                    with self.open(netns) as inside:
-                        answers = inside.dump(request())
-                except NamespaceGoneError:
-                    continue
-            for answer in answers:
-                yield netns, answer
 
-
-def names_by_index(places: Mapping[str, Place]) -> dict[tuple[str, int], str]:
-    """The logical names of links by namespace and index."""
-    return {(place.netns, place.index): name for name, place in places.items()}
+def _tables(netlink: Netlink) -> Tables:
+    return Tables(
+        netlink.dump(dumps.LINKS),
+        netlink.dump(dumps.ADDRESSES),
+        tuple((family, netlink.dump(dumps.routes(family, messages.PROTOCOL))) for family in _FAMILIES),
+        tuple((family, netlink.dump(dumps.neighbours(family))) for family in _FAMILIES),
+    )
 
 
 def outcome_of(operation: Operation, answer: KernelError | None) -> Outcome:

@@ -11,7 +11,8 @@ from typing import Any
 
 from contivpp.dataplane.linux import ipv6, messages, offload
 from contivpp.dataplane.linux.ends import End
-from contivpp.dataplane.linux.kernel import GONE, Kernel, Place, alias_of, parse_alias
+from contivpp.dataplane.linux.kernel import GONE, Kernel, Look, Place, alias_of, parse_alias
+from contivpp.dataplane.linux.messages import Message
 from contivpp.dataplane.linux.netlink import KernelError, NamespaceGoneError
 from contivpp.dataplane.linux.values import LinkEnd, LinkName, TapEnd, Veth, Vxlan, is_pod_end
 from contivpp.scheduler.api import DONE, Dependency, Observed, Operation, OperationKind, Outcome, by_key
@@ -59,8 +60,8 @@ class LinkDescriptor:
     async def retrieve(self) -> Mapping[str, Observed]:
         """Every link of ours; a pair whose other end is not as we made it looks different, and is made anew."""
         found: dict[str, Observed] = {}
-        places = self._kernel.scan()
-        for link in self._kernel.links():
+        look = await self._kernel.look()
+        for link in look.tables[""].links:
             known = parse_alias(link.get_attr("IFLA_IFALIAS"))
             if known is None:
                 continue
@@ -70,10 +71,10 @@ class LinkDescriptor:
             if name in self._kernel.ends.all():
                 continue
             pair = bool(netns) or _kind(link) == "veth"
-            value = self._veth(link, name, netns, places) if pair else _vxlan(link, name)
+            value = self._veth(link, name, netns, look) if pair else _vxlan(link, name)
             found[value.key] = Observed(value, metadata={"ifindex": link["index"]})
         for name, end in self._kernel.ends.all().items():
-            if (place := places.get(name)) is not None:
+            if (place := look.places.get(name)) is not None:
                 has_ipv6 = False
                 with contextlib.suppress(NamespaceGoneError):
                     has_ipv6 = ipv6.is_on(place.netns or self._kernel.netns, place.name)
@@ -111,7 +112,7 @@ class LinkDescriptor:
             raise NamespaceGoneError(f"there is no network namespace {link.netns}") from error
         try:
             self._node_burst(
-                link.host_name,
+                link,
                 f"there is a link {link.host_name} on the node, or {link.peer_name} in the pod's namespace, "
                 "that is not ours: remove it",
                 messages.new_veth(link.host_name, link.mac, link.peer_name, link.peer_mac, link.mtu, netns),
@@ -143,7 +144,7 @@ class LinkDescriptor:
         if link.parent:
             parent = self._kernel.node.index_of(messages.get_link(link.parent))
         self._node_burst(
-            link.host_name,
+            link,
             "a link with this name, or this VXLAN number, is there and not ours: remove it",
             messages.new_vxlan(link.host_name, link.vni, link.local, link.port, link.mac, link.mtu, parent),
             messages.set_link(link.host_name, alias=alias_of(link.name)),
@@ -162,7 +163,8 @@ class LinkDescriptor:
         self._kernel.ends.remember(end.name, End(end.netns, end.made_by))
         self._kernel.note(end.name, Place(end.netns, index, end.host_name))
 
-    def _node_burst(self, name: str, occupied: str, create: Any, *finish: Any) -> None:
+    def _node_burst(self, link: Veth | Vxlan, occupied: str, create: Message, *finish: Message) -> None:
+        name = link.host_name
         [created] = self._kernel.node.burst([create])
         if created is not None:  # nothing more may be sent: the name could be that of somebody else's link
             if created.code == errno.EEXIST:
@@ -173,9 +175,7 @@ class LinkDescriptor:
                 self._remove(name)
                 raise finished
         index = self._kernel.node.index_of(messages.get_link(name))
-        logical = parse_alias(finish[-1].get_attr("IFLA_IFALIAS"))
-        assert logical is not None
-        self._kernel.note(logical[0], Place("", index, name))
+        self._kernel.note(link.name, Place("", index, name))
 
     def _remove(self, name: str) -> None:
         with contextlib.suppress(KernelError):
@@ -213,16 +213,15 @@ class LinkDescriptor:
         for netns, name in ((node, link.host_name), (link.netns or node, link.peer_name)):
             offload.set_checksums(netns, name, on=link.offload)
 
-    def _veth(self, link: Any, name: str, netns: str, places: Mapping[str, Place]) -> Veth:
+    def _veth(self, link: Any, name: str, netns: str, look: Look) -> Veth:
         peer_name, peer_mac, up = "", "", bool(link["flags"] & messages.UP)
         host_name, node = link.get_attr("IFLA_IFNAME"), self._kernel.netns
         left_to_receiver, has_ipv6 = True, False
-        if (place := places.get(Veth.peer_link(name))) is not None:
-            with contextlib.suppress(NamespaceGoneError), self._kernel.open(netns) as inside:
-                for other in inside.dump(messages.get_links()):
-                    if other["index"] == place.index:
-                        peer_name, peer_mac = place.name, other.get_attr("IFLA_ADDRESS") or ""
-                        up = up and bool(other["flags"] & messages.UP)
+        if (place := look.places.get(Veth.peer_link(name))) is not None:
+            for other in look.tables[netns].links:
+                if other["index"] == place.index:
+                    peer_name, peer_mac = place.name, other.get_attr("IFLA_ADDRESS") or ""
+                    up = up and bool(other["flags"] & messages.UP)
             with contextlib.suppress(NamespaceGoneError, OSError):
                 ends = ((node, host_name), (netns or node, place.name))
                 left_to_receiver = any(offload.checksums(where, end) for where, end in ends)

@@ -35,7 +35,7 @@ class LinkNameDescriptor:
     async def retrieve(self) -> Mapping[str, Observed]:
         """Every link of the node."""
         found = {}
-        for link in self._kernel.links():
+        for link in (await self._kernel.look()).tables[""].links:
             value = LinkName(link.get_attr("IFLA_IFNAME"))
             found[value.key] = Observed(value, foreign=parse_alias(link.get_attr("IFLA_IFALIAS")) is None)
         return found

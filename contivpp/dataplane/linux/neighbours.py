@@ -6,8 +6,8 @@ import socket
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from contivpp.dataplane.linux import messages
-from contivpp.dataplane.linux.kernel import Kernel, names_by_index
+from contivpp.dataplane.linux import dumps, messages
+from contivpp.dataplane.linux.kernel import Kernel
 from contivpp.dataplane.linux.values import ForwardingEntry, Neighbour, link_key
 from contivpp.scheduler.api import Dependency, Observed, Operation, OperationKind, Outcome
 
@@ -45,11 +45,11 @@ class NeighbourDescriptor:
 
     async def retrieve(self) -> Mapping[str, Observed]:
         """Every permanent neighbour on links of ours."""
-        places = self._kernel.scan()
-        names = names_by_index(places)
+        look = await self._kernel.look()
+        names = look.names()
         found: dict[str, Observed] = {}
-        for family in (socket.AF_INET, socket.AF_INET6):
-            for netns, item in self._kernel.dump(lambda family=family: messages.get_neighbours(family), places):  # type: ignore[misc]
+        for netns, tables in look.tables.items():
+            for item in (item for _, items in tables.neighbours for item in items):
                 link = names.get((netns, item["ifindex"]))
                 if link is None or not item["state"] & messages.PERMANENT:
                     continue
@@ -91,9 +91,9 @@ class ForwardingDescriptor:
 
     async def retrieve(self) -> Mapping[str, Observed]:
         """Every entry of VXLAN devices of ours."""
-        names = names_by_index(self._kernel.scan())
+        names = (await self._kernel.look()).names()
         found: dict[str, Observed] = {}
-        for item in self._kernel.node.dump(messages.get_neighbours(socket.AF_BRIDGE)):
+        for item in self._kernel.node.dump(dumps.neighbours(socket.AF_BRIDGE)):
             link = names.get(("", item["ifindex"]))
             destination = item.get_attr("NDA_DST")
             if link is None or not destination or not item["flags"] & messages.SELF:

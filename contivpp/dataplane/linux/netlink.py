@@ -1,7 +1,7 @@
 """Talking to the kernel: bursts of netlink messages in any network namespace, and dumps.
 
-pyroute2 knows the messages; the socket is our own, because a burst is one system call for any number of messages
-and a socket belongs to the namespace it was opened in. Only this file and `messages` know pyroute2.
+The socket is our own, because a burst is one system call for any number of messages and a socket belongs to the
+namespace it was opened in. What is sent is in `messages`, what comes back in `dumps`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
-from pyroute2.netlink.rtnl.marshal import MarshalRtnl
+from contivpp.dataplane.linux.dumps import Answer, Dump
+from contivpp.dataplane.linux.messages import Message
 
 _CLONE_NEWNET: Final = 0x40000000
 _REQUEST: Final = 0x1
@@ -107,14 +108,14 @@ class Netlink:
         """Closes the socket."""
         self.socket.close()
 
-    def burst(self, messages: Sequence[Any]) -> list[KernelError | None]:
+    def burst(self, messages: Sequence[Message]) -> list[KernelError | None]:
         """Sends messages at once; returns what the kernel said to each, in order."""
         answers: list[KernelError | None] = []
         for start in range(0, len(messages), _BURST):
             answers += self._burst(messages[start : start + _BURST])
         return answers
 
-    def must(self, *messages: Any) -> None:
+    def must(self, *messages: Message) -> None:
         """Sends messages that all have to work.
 
         Raises:
@@ -124,42 +125,33 @@ class Netlink:
             if answer is not None:
                 raise answer
 
-    def _burst(self, messages: Sequence[Any]) -> list[KernelError | None]:
+    def _burst(self, messages: Sequence[Message]) -> list[KernelError | None]:
         first = self._sequence + 1
         data = bytearray()
         for message in messages:
-            self._sequence += 1
-            message["header"]["flags"] |= _REQUEST | _ACK
-            message["header"]["sequence_number"] = self._sequence
-            message["header"]["pid"] = 0
-            message.reset()
-            message.encode()
-            data += message.data
-            data += bytes(-len(data) % 4)
+            data += self._packed(message.type, message.flags | _REQUEST | _ACK, message.body)
         self.socket.send(data)
         answers: dict[int, KernelError | None] = {}
         while len(answers) < len(messages):
-            for kind, sequence, payload in _parts(self.socket.recv(_RECEIVE)):
+            for kind, _, sequence, payload in _parts(self.socket.recv(_RECEIVE)):
                 if kind == _NLMSG_ERROR and sequence >= first:
                     code = -struct.unpack_from("=i", payload)[0]
                     answers[sequence] = KernelError(code, _text(code, payload)) if code else None
         return [answers[first + number] for number in range(len(messages))]
 
-    def index_of(self, message: Any) -> int:
+    def _packed(self, kind: int, flags: int, body: bytes) -> bytes:
+        self._sequence += 1
+        return _HEADER.pack(_HEADER.size + len(body), kind, flags, self._sequence, 0) + body
+
+    def index_of(self, message: Message) -> int:
         """The index in the answer to a request for one link; decodes nothing else of it.
 
         Raises:
             KernelError: there is no such link.
         """
-        self._sequence += 1
-        message["header"]["flags"] = _REQUEST
-        message["header"]["sequence_number"] = self._sequence
-        message["header"]["pid"] = 0
-        message.reset()
-        message.encode()
-        self.socket.send(message.data)
+        self.socket.send(self._packed(message.type, _REQUEST, message.body))
         while True:
-            for kind, sequence, payload in _parts(self.socket.recv(_RECEIVE)):
+            for kind, _, sequence, payload in _parts(self.socket.recv(_RECEIVE)):
                 if sequence != self._sequence:
                     continue
                 if kind == _NLMSG_ERROR:
@@ -167,45 +159,38 @@ class Netlink:
                     raise KernelError(code, _text(code, payload))
                 return int(struct.unpack_from("=i", payload, 4)[0])
 
-    def dump(self, message: Any) -> list[Any]:
-        """Every answer to a dump request, decoded; each has `get_attr`."""
+    def dump(self, table: Dump) -> list[Answer]:
+        """Every entry of a table."""
         for _ in range(5):
             with contextlib.suppress(InterruptedError):
-                return self._dump(message)
+                return self._dump(table)
         raise KernelError(errno.EINTR, "the kernel's tables change faster than they can be read")
 
-    def _dump(self, message: Any) -> list[Any]:
-        self._sequence += 1
-        message["header"]["flags"] = _REQUEST | _DUMP
-        message["header"]["sequence_number"] = self._sequence
-        message["header"]["pid"] = 0
-        message.reset()
-        message.encode()
-        self.socket.send(message.data)
-        marshal = MarshalRtnl()
-        found: list[Any] = []
-        interrupted = False
+    def _dump(self, table: Dump) -> list[Answer]:
+        self.socket.send(self._packed(table.type, _REQUEST | _DUMP, table.request))
+        found: list[Answer] = []
+        interrupted = 0
         while True:
-            data = self.socket.recv(_RECEIVE)
-            for answer in marshal.parse(data):
-                if answer["header"]["type"] not in (_NLMSG_DONE, _NLMSG_ERROR):
-                    interrupted = interrupted or bool(answer["header"]["flags"] & _INTERRUPTED)
-                    found.append(answer)
-            for kind, sequence, payload in _parts(data):
-                if sequence == self._sequence and kind == _NLMSG_ERROR:
+            for kind, flags, sequence, payload in _parts(self.socket.recv(_RECEIVE)):
+                if sequence != self._sequence:
+                    continue
+                interrupted |= flags & _INTERRUPTED
+                if kind == _NLMSG_ERROR:
                     code = -struct.unpack_from("=i", payload)[0]
                     raise KernelError(code, _text(code, payload))
-                if sequence == self._sequence and kind == _NLMSG_DONE:
+                if kind == _NLMSG_DONE:
                     if interrupted:
                         raise InterruptedError
                     return found
+                found.append(table.answer(payload))
 
 
-def _parts(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+def _parts(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Type, flags, sequence number and payload of every message."""
     offset = 0
     while offset + _HEADER.size <= len(data):
-        length, kind, _, sequence, _ = _HEADER.unpack_from(data, offset)
-        yield kind, sequence, data[offset + _HEADER.size : offset + length]
+        length, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
+        yield kind, flags, sequence, data[offset + _HEADER.size : offset + length]
         offset += (length + 3) & ~3
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from contivpp.dataplane.linux import messages
-from contivpp.dataplane.linux.kernel import Kernel, names_by_index
+from contivpp.dataplane.linux.kernel import Kernel
 from contivpp.dataplane.linux.values import Address, Route, is_pod_end, link_key
 from contivpp.scheduler.api import Dependency, Observed, Operation, OperationKind, Outcome
 
@@ -42,11 +42,11 @@ class RouteDescriptor:
 
     async def retrieve(self) -> Mapping[str, Observed]:
         """Every route of ours."""
-        places = self._kernel.scan()
-        names = names_by_index(places)
+        look = await self._kernel.look()
+        names = look.names()
         found: dict[str, Observed] = {}
-        for family in (socket.AF_INET, socket.AF_INET6):
-            for netns, item in self._kernel.dump(lambda family=family: messages.get_routes(family), places):  # type: ignore[misc]
+        for netns, tables in look.tables.items():
+            for family, item in ((family, item) for family, items in tables.routes for item in items):
                 if item["proto"] != messages.PROTOCOL or item["type"] not in _KINDS or item["flags"] & 0x200:
                     continue
                 route = _route(item, names, netns, family)

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from contivpp.dataplane.linux import messages
+from contivpp.dataplane.linux import dumps, messages
 from contivpp.dataplane.linux.kernel import Kernel
 from contivpp.dataplane.linux.values import Rule
 from contivpp.scheduler.api import Dependency, Observed, Operation, OperationKind, Outcome
@@ -45,7 +45,7 @@ class RuleDescriptor:
         """Every rule of ours."""
         found: dict[str, Observed] = {}
         for family in (socket.AF_INET, socket.AF_INET6):
-            for item in self._kernel.node.dump(messages.get_rules(family)):
+            for item in self._kernel.node.dump(dumps.rules(family)):
                 if item.get_attr("FRA_PROTOCOL") != messages.PROTOCOL:
                     continue
                 value = Rule(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -81,6 +82,7 @@ class VppDataplane:
 
     Attributes:
         ready: set whenever a VPP was reached that has all that is needed; who clears it learns of the next one.
+        reached: when that was, of the monotonic clock.
         client: for what is asked of VPP beside what the descriptors do.
         driver: knows the interfaces by name and number.
         stats: what VPP counts.
@@ -106,6 +108,7 @@ class VppDataplane:
             stats_socket: where VPP hands out its statistics; beside the API socket by default.
         """
         self.ready = asyncio.Event()
+        self.reached = 0.0
         self._connections = 0
         self.client = Vpp(socket, contract=NEEDS, appeared=self._appeared, timeout=timeout)
         self.driver = Driver(self.client, link_key=link_key)
@@ -205,6 +208,7 @@ class VppDataplane:
         return self.stats.interface_counters()
 
     async def _appeared(self) -> None:
+        self.reached = time.monotonic()
         self._connections += 1
         self.stats.appeared()
         self._watch.appeared(self.client.connection)

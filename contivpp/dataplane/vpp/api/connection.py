@@ -14,6 +14,7 @@ import asyncio
 import importlib.resources
 import itertools
 import logging
+import socket
 import struct
 import time
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ WINDOW: Final = 256
 """Requests of one connection that may be unanswered at once; more would only wait inside VPP's socket buffers."""
 EVENTS_LOST = Counter("contiv_agent_vpp_events_lost", "Events of VPP that nobody took in time")
 _FRAME: Final = struct.Struct(">QII")
+_PEER: Final = struct.Struct("=iII")
 _NUMBER: Final = struct.Struct(">H")
 _CREATE: Final = 15  # the numbers of the handshake are fixed in VPP
 _CREATED: Final = 16
@@ -77,6 +79,12 @@ class Connection:
         self.events: asyncio.Queue[Any] = asyncio.Queue(_EVENTS)
         self.closed = asyncio.Event()
         self.reason = ""
+
+    @property
+    def process(self) -> int:
+        """The ID of VPP's process; 0 when it cannot be seen from here."""
+        socket_of = self._writer.get_extra_info("socket")
+        return int(_PEER.unpack(socket_of.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))[0])
 
     @classmethod
     async def open(cls, path: Path, name: str, *, timeout: float = 5.0) -> Self:

@@ -16,6 +16,7 @@ from contivpp.dataplane.grace import short_grace_periods
 from contivpp.dataplane.vpp.api.errors import VppDown, VppError, VppRefused
 from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors import kinds
+from contivpp.dataplane.vpp.descriptors.crowd import Crowd
 from contivpp.dataplane.vpp.descriptors.driver import Driver, DriverDescriptor, Request
 from contivpp.dataplane.vpp.descriptors.kinds.kind import Kind, flags_request, is_up, tag_request
 from contivpp.dataplane.vpp.descriptors.leftovers import Details, Leftovers
@@ -27,7 +28,7 @@ from contivpp.scheduler.api import DONE, Dependency, Descriptor, Observed, Opera
 
 NEEDS: Final = load("interfaces", *(kind.family for kind in kinds.ALL if kind.family and not kind.plugin))
 """What is used of VPP here, whatever plugins it has."""
-_SLOW_AT_ONCE: Final = 8
+_SLOW_AT_ONCE: Final = 4
 
 
 def descriptors(driver: Driver) -> tuple[Descriptor, ...]:
@@ -57,6 +58,7 @@ class InterfaceDescriptor(DriverDescriptor):
         """Takes the VPP of the node."""
         super().__init__(driver)
         self._leftovers = Leftovers(driver)
+        self._crowd = Crowd()
 
     def dependencies(self, key: str, value: Any) -> Iterable[Dependency]:
         """Those of its kind.
@@ -106,6 +108,7 @@ class InterfaceDescriptor(DriverDescriptor):
         present = [kind for kind in kinds.ALL if kind.dump is not None and not self._lacks(kind)]
         dumps = [kind.dump for kind in present if kind.dump is not None]
         items = await self._driver.read_interfaces()
+        self._crowd.thin_out(self._driver.connection.process)
         details = {
             kind: {one.sw_if_index: one for one in found}
             for kind, found in zip(present, await self._driver.dumps(dumps), strict=True)
@@ -168,16 +171,27 @@ class InterfaceDescriptor(DriverDescriptor):
             except (VppError, ValueError) as error:
                 outcomes[at] = Outcome(error=str(error))
         replies: list[Any] = []
-        for part in _parts([values[at] for at in places]):
-            replies += await self._driver.connection.batch(requests[part])
+        made = [values[at] for at in places]
+        for part in _parts(made):
+            replies += await self._ask_for(made[part], requests[part])
         if any(isinstance(reply, VppRefused) for reply in replies):
-            replies = await self._retried(requests, replies, [values[at] for at in places])
+            replies = await self._retried(requests, replies, made)
         for at, reply in zip(places, replies, strict=True):
             if isinstance(reply, VppRefused):
                 outcomes[at] = Outcome(error=kinds.kind_of(values[at]).explained(values[at], reply))
             else:
                 numbers[at] = reply.sw_if_index
         return numbers, outcomes
+
+    async def _ask_for(self, values: Sequence[Any], requests: Sequence[Request]) -> list[Any]:
+        """Makes interfaces; where there are many AF_PACKET sockets, in such a way that VPP lives with them."""
+        connection, kinds_of = self._driver.connection, [kinds.kind_of(value) for value in values]
+        added = sum(kind.packet_socket for kind in kinds_of)
+        if not added or not self._crowd.is_reached(connection.process, added):
+            return await connection.batch(requests)
+        with self._crowd.joining(connection.process):
+            pairs = zip(kinds_of, requests, strict=True)
+            return await connection.batch([kind.crowded(request) for kind, request in pairs])
 
     async def _retried(self, requests: Sequence[Request], replies: Sequence[Any], values: Sequence[Any]) -> list[Any]:
         """The replies, with those to what was asked for again when something nameless had its place.
@@ -195,7 +209,7 @@ class InterfaceDescriptor(DriverDescriptor):
                 places.append(at)
         for part in _parts([values[at] for at in places]):
             await self._driver.connection.batch([one for own in clearing[part] for one in own])
-            again = await self._driver.connection.batch([requests[at] for at in places[part]])
+            again = await self._ask_for([values[at] for at in places[part]], [requests[at] for at in places[part]])
             for at, reply in zip(places[part], again, strict=True):
                 found[at] = reply
         return found

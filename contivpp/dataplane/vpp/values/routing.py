@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -37,7 +38,7 @@ class VppRoute:
     @property
     def version(self) -> int:
         """The IP version of the subnet."""
-        return ipaddress.ip_network(self.to).version
+        return _version_of(self.to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +55,8 @@ class VppNeighbour:
     def key(self) -> str:
         """By interface and address."""
         return f"{self.prefix}{self.interface}/{self.address}"
+
+
+@functools.lru_cache(16384)
+def _version_of(subnet: str) -> int:
+    return ipaddress.ip_network(subnet).version

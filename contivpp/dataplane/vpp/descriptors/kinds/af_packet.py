@@ -8,6 +8,7 @@ from typing import Any, Final
 from contivpp.dataplane.vpp.descriptors.driver import Driver, Request
 from contivpp.dataplane.vpp.descriptors.kinds.kind import NO_MAC, Kind
 from contivpp.dataplane.vpp.descriptors.names import Interfaces, Tag
+from contivpp.dataplane.vpp.edges import READ_AT_ONCE
 from contivpp.dataplane.vpp.values.interfaces import HostInterface
 from contivpp.scheduler.api import Dependency
 
@@ -25,6 +26,7 @@ class HostInterfaceKind(Kind):
 
     type = HostInterface
     slow = True
+    packet_socket = True
     identity = ("host_name",)
     family = "af_packet"
     dump = ("af_packet_dump", {})
@@ -46,6 +48,12 @@ class HostInterfaceKind(Kind):
             "flags": _PACKET_V2,
             **_rings(value.mtu),
         }
+
+    def crowded(self, request: Request) -> Request:
+        """With a receive ring that VPP empties at once."""
+        name, fields = request
+        buffers = -(-int(fields["rx_frame_size"]) // _FRAME)
+        return name, {**fields, "rx_frames_per_block": READ_AT_ONCE // buffers & ~1}
 
     def delete(self, value: HostInterface, interfaces: Interfaces) -> list[Request]:
         """By the name of the link."""

@@ -32,6 +32,7 @@ class Kind(ABC):
         gone: VPP's names of errors that mean that there is nothing left to delete.
         slow: whether making and deleting one keeps VPP's main thread busy with the kernel: then only a few are asked
             for at once, or VPP would say nothing for longer than a VPP that works may.
+        packet_socket: whether VPP reads it from an AF_PACKET socket.
     """
 
     type: ClassVar[type]
@@ -43,6 +44,7 @@ class Kind(ABC):
     mutable: ClassVar[frozenset[str]] = frozenset({"mtu"})
     gone: ClassVar[frozenset[str]] = frozenset({"INVALID_SW_IF_INDEX"})
     slow: ClassVar[bool] = False
+    packet_socket: ClassVar[bool] = False
 
     @functools.cached_property
     def needs(self) -> Contract:
@@ -64,6 +66,10 @@ class Kind(ABC):
     def create(self, value: Any, interfaces: Interfaces) -> Request:
         """The request that makes it; may raise VppError."""
         raise TypeError(f"{self.type.__name__} is not made")
+
+    def crowded(self, request: Request) -> Request:
+        """What makes it where there are many: the request as it is."""
+        return request
 
     def memo(self, value: Any, interfaces: Interfaces) -> str:
         """What VPP will not say of it, to be kept in its tag; nothing."""
