@@ -255,14 +255,16 @@ def test_a_client_keeps_its_endpoint_for_as_long_as_it_comes_back(
     world.apply(endpoints("sticky", members, port, version=version))
     source = pods["c1"]
 
-    def ask(times: int) -> set[str]:
-        return {
-            one.answered_by if one.reached else one.error for one in world.probe([Probe(source, address, 80)] * times)
-        }
+    node = next(one for one in world.node_addresses(source.node, of=source) if version_of(one) == version)
+
+    def ask(times: int, probe: Probe | None = None) -> set[str]:
+        asked = world.probe([probe or Probe(source, address, 80)] * times)
+        return {one.answered_by if one.reached else one.error for one in asked}
 
     world.until(lambda: ask(1) <= {pod.name for pod in members}, "the service answers")
     [kept] = first = ask(1)
     assert ask(20) == first
+    assert ask(10, Probe(source, node, NODE_PORT)) == first, "it is the service's port that it keeps, at any address"
     if "affinity-timeout" in world.lacks:
         return
     others = [pod for pod in members if pod.name != kept]

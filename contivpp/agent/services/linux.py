@@ -13,12 +13,13 @@ them, not on the loopback, as with kube-proxy's nftables mode.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from contivpp.agent.connectivity.addresses import address_of, version_of
 from contivpp.agent.connectivity.linux import VXLAN
-from contivpp.agent.services.model import Backend, Destination, Meaning, Translation
+from contivpp.agent.services.model import Backend, Destination, Frontend, Meaning, Translation
 from contivpp.agent.view import LocalPod, OwnNode
 from contivpp.dataplane.linux.health import HealthPort
 from contivpp.dataplane.linux.nft.service_values import (
@@ -90,6 +91,9 @@ class LinuxServices:
     def service(self, meaning: Meaning, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
         """One frontend per address and port, of the IP versions that the cluster has; and the port for its health."""
         health = meaning.health
+        groups: dict[tuple[str, str, int], str] = {}  # the cluster IP comes first, and no other service has it
+        for one in meaning.translations:
+            groups.setdefault(_place(one), _group(one.frontend))
         return by_key(
             *([HealthPort(health.service, health.port, health.local_backends)] if health is not None else ()),
             *(
@@ -100,7 +104,7 @@ class LinuxServices:
                     inside=_destination(one.inside),
                     outside=None if one.outside is None else _destination(one.outside),
                     sources=one.sources,
-                    affinity=one.affinity if _has_backends(one) else 0,
+                    **_affinity(one, groups[_place(one)]),
                 )
                 for one in meaning.translations
                 if plan.of(version_of(one.frontend.address)) is not None
@@ -130,6 +134,22 @@ class LinuxServices:
         if plan.of(version_of(address)) is None:
             return {}
         return by_key(NftElement(_nodes(version_of(address)), address))
+
+
+def _place(translation: Translation) -> tuple[str, str, int]:
+    """What frontends have in common that remember their clients together: the service's port, and the IP version."""
+    frontend = translation.frontend
+    return translation.port_name, frontend.protocol, version_of(frontend.address)
+
+
+def _affinity(translation: Translation, group: str) -> dict[str, Any]:
+    if not translation.affinity or not _has_backends(translation):
+        return {}
+    return {"affinity": translation.affinity, "group": group}
+
+
+def _group(frontend: Frontend) -> str:
+    return hashlib.sha256(f"{frontend.address} {frontend.protocol} {frontend.port}".encode()).hexdigest()[:12]
 
 
 def _selves(version: int) -> str:

@@ -116,6 +116,7 @@ class VppDataplane:
             stats_socket or socket.with_name("stats.sock"),
             names=self.driver.known_names,
             version=lambda: self.client.version if not self.client.problem else "",
+            devices=lambda: self._watch.devices,
         )
         self.tracer = Tracer(self.driver)
         self._watch = Watch(self.driver)

@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 _AGAIN: Final = 5.0
 _RECEIVED: Final = "/if/rx"
+_RECEIVED_BY_KIND: Final = ("/if/rx-unicast", "/if/rx-multicast", "/if/rx-broadcast")
 _SENT: Final = "/if/tx"
 _SIMPLE: Final = {
     "drops": "/if/drops",
@@ -46,17 +47,26 @@ _POOLS: Final = "/buffer-pools/"
 class VppStats:
     """The statistics of one VPP; `run` is part of a root task."""
 
-    def __init__(self, path: Path, *, names: Callable[[], Mapping[int, str]], version: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        names: Callable[[], Mapping[int, str]],
+        version: Callable[[], str],
+        devices: Callable[[], Mapping[int, int]] = dict,
+    ) -> None:
         """Takes where to ask, and what is known of the VPP that is connected.
 
         Args:
             path: of VPP's stats socket.
             names: logical names of its interfaces by number; empty while there is no connection.
             version: of the VPP; "" while there is no connection.
+            devices: of interfaces that are attached with AF_PACKET, by number: the numbers of their devices.
         """
         self._path = path
         self._names = names
         self._version = version
+        self._devices = devices
         self._segment: Segment | None = None
         self._appeared = asyncio.Event()
         self._said = ""
@@ -85,7 +95,7 @@ class VppStats:
 
     def interface_counters(self) -> list[InterfaceCounters]:
         """The counters of every interface of ours; empty when they cannot be read."""
-        return self._read(lambda segment: _interfaces(segment, self._names())) or []
+        return self._read(lambda segment: _interfaces(segment, self._names(), self._devices())) or []
 
     def started(self) -> int:
         """When VPP started, in seconds since the epoch; 0 when that cannot be read."""
@@ -189,8 +199,8 @@ def _links_of_heaps(segment: Segment) -> dict[tuple[str, int], str]:
     }
 
 
-def _interfaces(segment: Segment, names: Mapping[int, str]) -> list[InterfaceCounters]:
-    received, sent = segment.combined(_RECEIVED), segment.combined(_SENT)
+def _interfaces(segment: Segment, names: Mapping[int, str], devices: Mapping[int, int]) -> list[InterfaceCounters]:
+    received, sent = _received(segment, devices), segment.combined(_SENT)
     simple = {field: segment.simple(name) for field, name in _SIMPLE.items()}
     return [
         InterfaceCounters(
@@ -204,6 +214,29 @@ def _interfaces(segment: Segment, names: Mapping[int, str]) -> list[InterfaceCou
         for number, name in sorted(names.items())
         if number < len(received) and number < len(sent)
     ]
+
+
+def _received(segment: Segment, devices: Mapping[int, int]) -> list[tuple[int, int]]:
+    """What every interface received, in packets and bytes.
+
+    AF_PACKET counts what it receives under the number of its device, and there may be another interface of that number
+    that counts there, too. What its interfaces really received is counted once more, by kinds of receivers.
+    """
+    found = list(segment.combined(_RECEIVED))
+    kinds = [segment.combined(name) for name in _RECEIVED_BY_KIND] if devices else []
+    real = {
+        number: (sum(one[number][0] for one in kinds), sum(one[number][1] for one in kinds))
+        for number in devices
+        if all(number < len(one) for one in kinds)
+    }
+    for number, (packets, size) in real.items():
+        device = devices[number]
+        if device < len(found):
+            found[device] = max(found[device][0] - packets, 0), max(found[device][1] - size, 0)
+    for number, counted in real.items():
+        if number < len(found):
+            found[number] = counted
+    return found
 
 
 class VppMetrics(Collector):

@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Final
 
+from contivpp.dataplane.vpp.api import cli
 from contivpp.dataplane.vpp.api.connection import Connection
-from contivpp.dataplane.vpp.api.errors import VppError
+from contivpp.dataplane.vpp.api.errors import VppDown, VppError
 from contivpp.dataplane.vpp.descriptors import dhcp
 from contivpp.dataplane.vpp.descriptors.driver import Driver, Request
 from contivpp.dataplane.vpp.descriptors.observed import seen
@@ -24,6 +26,7 @@ from contivpp.dataplane.vpp.values.dhcp import DhcpLease
 log = logging.getLogger(__name__)
 
 LEASE_PERIOD: Final = 5.0
+_DEVICE: Final = re.compile(r"^(host-\S+)\s+(\d+)\s", re.MULTILINE)
 _SETTLE: Final = 0.02  # a burst of events counts as one
 _AGAIN: Final = 0.5
 _LEASES: Final = -1  # the place of leases among the numbers of interfaces
@@ -32,7 +35,11 @@ Seen = Mapping[int, Mapping[str, Any]]
 
 
 class Watch:
-    """What VPP says by itself."""
+    """What VPP says by itself.
+
+    Attributes:
+        devices: of interfaces that are attached with AF_PACKET, by number: the numbers of their devices.
+    """
 
     def __init__(self, driver: Driver, *, lease_period: float = LEASE_PERIOD) -> None:
         """Takes the VPP of the node, and how often leases are read, in seconds."""
@@ -40,6 +47,8 @@ class Watch:
         self._lease_period = lease_period
         self._connections: asyncio.Queue[Connection] = asyncio.Queue()
         self._seen: dict[int, Mapping[str, Any]] = {}
+        self.devices: Mapping[int, int] = {}
+        self._known: frozenset[int] = frozenset()
         self._news: dict[str, Any | None] = {}
         self._has_news = asyncio.Event()
         self._leases: tuple[DhcpLease, ...] = ()
@@ -90,12 +99,29 @@ class Watch:
         items = await connection.dump("sw_interface_dump")
         gone: dict[int, Mapping[str, Any]] = {number: {} for number in self._seen if number != _LEASES}
         self._take(gone | {item.sw_if_index: seen(item) for item in items})
+        await self._look_at_devices(connection, items)
 
     async def _look(self, connection: Connection, numbers: Iterable[int]) -> None:
         order = sorted(numbers)
         requests: list[Request] = [("sw_interface_dump", {"sw_if_index": number}) for number in order]
         found = await self._driver.dumps(requests)
         self._take({number: seen(items[0]) if items else {} for number, items in zip(order, found, strict=True)})
+        if any(not items or items[0].sw_if_index not in self._known for items in found):
+            await self._look_at_devices(connection, await connection.dump("sw_interface_dump"))
+
+    async def _look_at_devices(self, connection: Connection, items: Iterable[Any]) -> None:
+        """Which number the device of every interface has: only VPP's command line says it."""
+        numbers = {str(item.interface_name): int(item.sw_if_index) for item in items}
+        self._known = frozenset(numbers.values())
+        try:
+            said = await cli.run(connection, "show hardware-interfaces brief")
+        except VppDown:
+            raise
+        except VppError as error:
+            log.debug("the numbers of VPP's devices are not known: %s", error)
+            said = ""
+        devices = _DEVICE.findall(said)
+        self.devices = {numbers[name]: int(device) for name, device in devices if name in numbers}
 
     async def _look_at_leases(self, connection: Connection) -> None:
         await self._driver.prepare()

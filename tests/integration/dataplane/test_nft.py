@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,10 @@ def services() -> dict[str, Any]:
         ServiceFrontend("10.96.0.2", "sctp", 80),
         ServiceFrontend("10.96.0.3", "udp", 53, Destination(empty="drop")),
         ServiceFrontend("10.96.0.4", "tcp", 80, Destination(many)),
-        ServiceFrontend("10.96.0.5", "tcp", 80, Destination((("10.1.1.1", 80), ("10.1.1.2", 80))), affinity=10800),
+        ServiceFrontend(
+            "10.96.0.5", "tcp", 80, Destination((("10.1.1.1", 80), ("10.1.1.2", 80))), affinity=10800, group="a1"
+        ),
+        ServiceFrontend("10.0.0.1", "tcp", 30080, Destination((("10.1.1.1", 80),)), affinity=10800, group="a1"),
         ServiceFrontend(
             "fd00:96::1",
             "tcp",
@@ -88,6 +92,7 @@ def services() -> dict[str, Any]:
             outside=Destination((("fd00:1::2", 443),)),
             sources=("2001:db8::/32", "2001:db9::1"),
             affinity=60,
+            group="b2",
         ),
         ServiceFrontend("203.0.113.1", "tcp", 80, sources=("198.51.100.0/24",), outside=Destination(empty="drop")),
     )
@@ -237,6 +242,41 @@ async def test_one_element_of_a_hundred_thousand_costs_one_element(plane: LinuxD
         there = "192.168.0.1" in nft("list", "set", "inet", "contiv", "policy/large") if number == 0 else True
         assert there
     assert sorted(times)[5] < 0.1
+
+
+async def test_frontends_of_a_group_remember_their_clients_together(plane: LinuxDataplane) -> None:
+    """A client keeps its backend by whichever address and port of the service it comes."""
+    backends = (("10.1.1.1", 8080), ("10.1.1.2", 8080))
+    first = ServiceFrontend("10.96.0.1", "tcp", 80, Destination(backends), affinity=600, group="g")
+    second = ServiceFrontend("10.0.0.1", "tcp", 30080, Destination(backends), affinity=600, group="g")
+    clients = "clients/g/600/10.1.1.1/8080"
+
+    def remembered(name: str = clients) -> bool:
+        return "198.51.100.9" in nft("list", "table", "inet", "contiv").partition(f"set {name} ")[2].partition("}\n")[0]
+
+    async def commit(**values: Any) -> None:
+        result = await scheduler.commit({f"linux/service/{key}": value for key, value in values.items()})
+        assert not result.errors
+        assert (await scheduler.downstream_resync()).executed == 0
+
+    scheduler = Scheduler(plane.descriptors())
+    shared = {key: value for key, value in services().items() if not isinstance(value, ServiceFrontend)}
+    await scheduler.resync(shared | by_key(first))
+    nft(f"add element inet contiv {clients} {{ 198.51.100.9 }}")
+    await commit(**{"10.0.0.1/tcp/30080": second})
+    listing = nft("list", "table", "inet", "contiv")
+    for rule in ("frontend/10.96.0.1/tcp/80/inside", "frontend/10.0.0.1/tcp/30080/inside"):
+        assert f"ip saddr @{clients} goto {rule}/g/10.1.1.1/8080" in listing
+    await commit(**{"10.96.0.1/tcp/80": None})
+    assert remembered(), "the other one still uses the set"
+    again = Scheduler(plane.descriptors())
+    assert (await again.resync(shared | by_key(second))).executed == 0
+    await commit(**{"10.0.0.1/tcp/30080": replace(second, inside=Destination(backends[:1]))})
+    assert remembered()
+    await commit(**{"10.0.0.1/tcp/30080": replace(second, inside=Destination(backends[:1]), affinity=60)})
+    assert "clients/g/600" not in nft("list", "table", "inet", "contiv")
+    await commit(**{"10.0.0.1/tcp/30080": None})
+    assert "clients/" not in nft("list", "table", "inet", "contiv")
 
 
 async def test_a_frontend_changes_only_its_own_elements(plane: LinuxDataplane) -> None:

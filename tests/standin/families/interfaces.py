@@ -115,6 +115,11 @@ def attach_link(state: State, request: Any) -> dict[str, Any]:
     return {"sw_if_index": made.number}
 
 
+@handles("collect_detailed_interface_stats")
+def count_more(state: State, request: Any) -> None:
+    interface(state, request.sw_if_index)
+
+
 @handles("af_packet_delete")
 def detach_link(state: State, request: Any) -> None:
     one = _link(state, request.host_if_name)

@@ -10,7 +10,15 @@ from contivpp.dataplane.linux.nft import library
 from contivpp.dataplane.linux.nft.commands import Commands, carry_out, text_of
 from contivpp.dataplane.linux.nft.library import Nftables, NftError
 from contivpp.dataplane.linux.nft.reading import parse
-from contivpp.dataplane.linux.nft.service_elements import elements_of, frontend_of, own_chains, owner_of, triple_of
+from contivpp.dataplane.linux.nft.service_elements import (
+    client_sets,
+    elements_of,
+    frontend_of,
+    group_of,
+    own_chains,
+    owner_of,
+    triple_of,
+)
 from contivpp.dataplane.linux.nft.service_values import Destination, ServiceFrontend
 from contivpp.dataplane.linux.nft.values import NftChain, NftSet
 
@@ -94,11 +102,13 @@ def test_chains_and_sets_are_the_same_when_what_they_are_made_from_is() -> None:
 @pytest.mark.parametrize("address", ["10.96.0.1", "fd00:96::1"])
 def test_what_a_frontend_is_made_of_says_whose_it_is(address: str) -> None:
     backends = (("10.1.1.1", 80), ("10.1.1.2", 80)) if address.startswith("10") else (("fd00::1", 80), ("fd00::2", 80))
-    frontend = ServiceFrontend(address, "tcp", 80, Destination(backends), affinity=60)
+    frontend = ServiceFrontend(address, "tcp", 80, Destination(backends), affinity=60, group="0a1b2c3d4e5f")
     assert frontend_of(triple_of(frontend)) == ServiceFrontend(address, "tcp", 80)
     names = [chain.name for chain in own_chains(frontend)]
     assert len(names) == 3
     assert {owner_of(name) for name in names} == {triple_of(frontend)}
+    assert [group_of(name) for name in names] == ["0a1b2c3d4e5f", "0a1b2c3d4e5f", ""]
+    assert {group_of(one.name) for one in client_sets(frontend)} == {"0a1b2c3d4e5f"}
     assert sum(map(len, elements_of(frontend).values())) == 1 + 2
 
 

@@ -96,6 +96,7 @@ class Lists:
 
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize("tag", ["target", "peers", "block", "ports", "rules", "conflict", "action", "admin"])
+@pytest.mark.timeout(300)  # a search of many cases, on processors that others use as well
 def test_lists_say_what_kubernetes_says(tag: str, version: int) -> None:
     failed: list[Any] = []
     for case in (case for case in cases(PODS, version) if tag in case.tags):

@@ -30,7 +30,9 @@ class NftDescriptor:
     prefix = PREFIX
     orders_itself = True
 
-    def __init__(self, nftables: Nftables, reader: TableReader, *, not_ours: str = "frontend/") -> None:
+    def __init__(
+        self, nftables: Nftables, reader: TableReader, *, not_ours: tuple[str, ...] = ("frontend/", "clients/")
+    ) -> None:
         """Takes the library's context, its reader, and how the names begin that another descriptor owns."""
         self._nftables = nftables
         self._reader = reader

@@ -1,8 +1,9 @@
 """Frontends of services made real: elements of shared maps, and what single frontends have to themselves.
 
 A batch is one transaction. What is read back is compared with what the frontend would be made of: when they differ it
-is damaged, and is made anew from what is really there. UDP has no end of a connection: flows to a backend that
-a frontend lost are forgotten as soon as the backend is, so that the client's next packet goes to another one.
+is damaged, and is made anew from what is really there. A set of clients goes with the last frontend that uses it. UDP
+has no end of a connection: flows to a backend that a frontend lost are forgotten as soon as the backend is, so that
+the client's next packet goes to another one.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ from contivpp.dataplane.linux.nft.service_elements import (
     client_sets,
     elements_of,
     frontend_of,
+    group_of,
     own_chains,
     owner_of,
     pair_of,
     triple_of,
 )
 from contivpp.dataplane.linux.nft.service_values import (
+    CLIENTS_PREFIX,
     INSIDE,
     OUTSIDE,
     OWN_PREFIX,
@@ -58,6 +61,11 @@ class _Parts:
     chains: dict[str, int] = field(default_factory=dict)
     clients: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def group(self) -> str:
+        """Which its chains speak of; "" for none."""
+        return next(filter(None, map(group_of, self.chains)), "")
+
 
 class ServiceDescriptor:
     """All frontends of services."""
@@ -71,6 +79,8 @@ class ServiceDescriptor:
         self._reader = reader
         self._conntrack = conntrack
         self._damaged: dict[str, _Parts] = {}
+        self._users: dict[str, set[str]] = defaultdict(set)  # of sets of clients: the keys of frontends
+        self._unused: set[str] = set()
 
     def dependencies(self, key: str, frontend: ServiceFrontend) -> Iterable[Dependency]:
         """The shared maps and chains, which are made together."""
@@ -93,18 +103,35 @@ class ServiceDescriptor:
     # ---- writing
 
     def _apply(self, operations: Sequence[Operation]) -> list[Outcome]:
-        batch = [self._commands(operation) for operation in operations]
+        users = {name: set(keys) for name, keys in self._users.items()}
+        batch = [self._commands(operation, users) for operation in operations]
+        leftovers = Commands()
+        for name in self._unused - {name for name, keys in users.items() if keys}:
+            leftovers.delete_set("set", name)
         outcomes = []
-        for operation, error in zip(operations, carry_out(self._nftables, batch), strict=True):
+        errors = carry_out(self._nftables, [*batch, leftovers])
+        self._unused = set()
+        for operation, error in zip(operations, errors[:-1], strict=True):
             if error and not (operation.kind is OperationKind.DELETE and is_gone(error)):
                 outcomes.append(Outcome(error=error))
             else:
+                self._note_users(operation)
                 self._damaged.pop(operation.key, None)
                 outcomes.append(DONE)
         self._forget_flows([one for one, outcome in zip(operations, outcomes, strict=True) if outcome.ok])
         return outcomes
 
-    def _commands(self, operation: Operation) -> Commands:
+    def _note_users(self, operation: Operation) -> None:
+        for name in self._parts_before(operation).clients:
+            self._users[name].discard(operation.key)
+            if not self._users[name]:
+                del self._users[name]
+        if operation.kind is not OperationKind.DELETE:
+            for one in client_sets(operation.value):
+                self._users[one.name].add(operation.key)
+
+    def _commands(self, operation: Operation, users: dict[str, set[str]]) -> Commands:
+        """What an operation does; `users` becomes what it is afterwards."""
         before = self._parts_before(operation)
         after = operation.value if operation.kind is not OperationKind.DELETE else None
         elements: Elements = {} if after is None else elements_of(after)
@@ -117,7 +144,8 @@ class ServiceDescriptor:
             ]
         clients = {} if after is None else {one.name: one for one in client_sets(after)}
         for name, client in clients.items():
-            if before.clients.get(name) != client.seconds:
+            users.setdefault(name, set()).add(operation.key)
+            if name not in before.clients:
                 commands.add_set("set", name, client.definition)
         chains = {} if after is None else {chain.name: chain for chain in own_chains(after)}
         for name, chain in chains.items():
@@ -127,7 +155,9 @@ class ServiceDescriptor:
                 commands.delete_chain(name)
         for name in before.clients:
             if name not in clients:
-                commands.delete_set("set", name)
+                users.setdefault(name, set()).discard(operation.key)
+                if not users[name]:
+                    commands.delete_set("set", name)
         return commands
 
     def _parts_before(self, operation: Operation) -> _Parts:
@@ -161,13 +191,17 @@ class ServiceDescriptor:
     def _frontends(self, table: FoundTable) -> dict[str, Observed]:
         parts = _sort(table)
         self._damaged = {}
+        self._users.clear()
         found: dict[str, Observed] = {}
         for triple, made_of in parts.items():
             frontend = _frontend(triple, made_of)
             if frontend is None or not _is_whole(frontend, made_of):
                 frontend = replace(frontend_of(triple), damaged=True)
                 self._damaged[frontend.key] = made_of
+            for name in made_of.clients:
+                self._users[name].add(frontend.key)
             found[frontend.key] = Observed(frontend)
+        self._unused = {name for name in table.sets if name.startswith(CLIENTS_PREFIX)} - self._users.keys()
         return found
 
 
@@ -215,10 +249,24 @@ def _sort(table: FoundTable) -> dict[str, _Parts]:
     for name, chain in table.chains.items():
         if name.startswith(OWN_PREFIX):
             parts[owner_of(name)].chains[name] = len(chain.comments)
+    groups: dict[str, dict[str, int]] = defaultdict(dict)
     for name, clients in table.sets.items():
-        if name.startswith(OWN_PREFIX):
+        if name.startswith(CLIENTS_PREFIX):
+            groups[group_of(name)][name] = clients.timeout
+        elif name.startswith(OWN_PREFIX):  # of an earlier release
             parts[owner_of(name)].clients[name] = clients.timeout
+    for one in parts.values():
+        if one.group:
+            backends = {_backend_part(name) for name in one.chains if group_of(name)}
+            one.clients |= {
+                name: seconds for name, seconds in groups[one.group].items() if _backend_part(name) in backends
+            }
     return dict(parts)
+
+
+def _backend_part(name: str) -> str:
+    """The part of the name of a chain or a set of clients that says which backend it is for."""
+    return "/".join(name.split("/")[-2:])
 
 
 def _elements(table: FoundTable, name: str) -> Iterable[tuple[str, str]]:
@@ -238,6 +286,7 @@ def _frontend(triple: str, parts: _Parts) -> ServiceFrontend | None:
         outside=_destination(bare, parts.elements, OUTSIDE[bare.version]),
         sources=tuple(sorted(key[start:] for key in parts.elements.get(allowed(bare.version), ()))),
         affinity=next(iter(parts.clients.values()), 0),
+        group=parts.group,
     )
 
 

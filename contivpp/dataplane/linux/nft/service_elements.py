@@ -1,7 +1,8 @@
 """A frontend as elements of the shared maps, and as chains of its own where those do not do: pure functions.
 
-With client affinity every backend has a chain and a set of its own: who is in the set goes to the backend again, and
-the set forgets clients by itself. The names of these say which backend they are for.
+With client affinity every backend has a chain of its own, and a set that all frontends of a group share: who is in the
+set goes to the backend again, by whichever frontend, and the set forgets clients by itself. The names of these say
+which group and backend they are for.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 
 from contivpp.dataplane.linux.nft.service_values import (
     ADDRESS_TYPE,
+    CLIENTS_PREFIX,
     INSIDE,
     IP,
     MOST_SHARED,
@@ -28,6 +30,7 @@ from contivpp.dataplane.linux.nft.service_values import (
     guarded,
 )
 
+_PARTS_OF_BASE: Final = 5
 CLIENTS: Final = 65536
 """How many clients of one backend are remembered."""
 
@@ -90,10 +93,14 @@ def own_chains(frontend: ServiceFrontend) -> Iterator[OwnChain]:
     for direction, destination in _directions(frontend):
         backends, base = destination.backends, _own_name(frontend, direction)
         if frontend.affinity and backends:
-            names = [_backend_name(base, backend) for backend in backends]
-            for name, backend in zip(names, backends, strict=True):
-                yield OwnChain(name, _sticky_rules(frontend, name, backend))
-            again = [f"{IP[frontend.version]} saddr @{name} goto {name}" for name in names]
+            names = [_backend_name(f"{base}/{frontend.group}", backend) for backend in backends]
+            sets = [_clients_name(frontend, backend) for backend in backends]
+            for name, clients, backend in zip(names, sets, backends, strict=True):
+                yield OwnChain(name, _sticky_rules(frontend, clients, backend))
+            again = [
+                f"{IP[frontend.version]} saddr @{clients} goto {name}"
+                for clients, name in zip(sets, names, strict=True)
+            ]
             choice = ", ".join(f"{number} : goto {name}" for number, name in enumerate(names))
             yield OwnChain(base, (*again, f"numgen random mod {len(names)} vmap {{ {choice} }}"))
         elif len(backends) > MOST_SHARED:
@@ -101,12 +108,11 @@ def own_chains(frontend: ServiceFrontend) -> Iterator[OwnChain]:
 
 
 def client_sets(frontend: ServiceFrontend) -> Iterator[ClientSet]:
-    """The sets of clients that a frontend remembers."""
+    """The sets of clients that a frontend uses."""
     if frontend.affinity:
-        for direction, destination in _directions(frontend):
-            base = _own_name(frontend, direction)
-            for backend in destination.backends:
-                yield ClientSet(_backend_name(base, backend), frontend.version, frontend.affinity)
+        backends = {backend: None for _, destination in _directions(frontend) for backend in destination.backends}
+        for backend in backends:
+            yield ClientSet(_clients_name(frontend, backend), frontend.version, frontend.affinity)
 
 
 def as_sent(element: str) -> str:
@@ -120,6 +126,14 @@ def frontend_of(triple: str) -> ServiceFrontend:
     """A frontend with the address, protocol and port of a key in the shared maps, and nothing else."""
     address, protocol, port = triple.split(" . ")
     return ServiceFrontend(address, protocol, int(port))
+
+
+def group_of(name: str) -> str:
+    """The group of the frontend that a chain or a set of clients belongs to; "" for what says none."""
+    if name.startswith(CLIENTS_PREFIX):
+        return name.split("/")[1]
+    parts = name.split("/")
+    return parts[5] if len(parts) > _PARTS_OF_BASE else ""
 
 
 def owner_of(name: str) -> str:
@@ -148,14 +162,18 @@ def _own_name(frontend: ServiceFrontend, direction: Direction) -> str:
     return f"{OWN_PREFIX}{address}/{frontend.protocol}/{frontend.port}/{direction.name}"
 
 
+def _clients_name(frontend: ServiceFrontend, backend: Backend) -> str:
+    return _backend_name(f"{CLIENTS_PREFIX}{frontend.group}/{frontend.affinity}", backend)
+
+
 def _backend_name(base: str, backend: Backend) -> str:
     address, port = backend
     return f"{base}/{address.replace(':', '_')}/{port}"
 
 
-def _sticky_rules(frontend: ServiceFrontend, name: str, backend: Backend) -> tuple[str, ...]:
+def _sticky_rules(frontend: ServiceFrontend, clients: str, backend: Backend) -> tuple[str, ...]:
     address, port = backend
     ip = IP[frontend.version]
     target = f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
     number = PROTOCOL_NUMBERS[frontend.protocol]
-    return (f"update @{name} {{ {ip} saddr }}", f"meta l4proto {number} dnat {ip} to {target}:{port}")
+    return (f"update @{clients} {{ {ip} saddr }}", f"meta l4proto {number} dnat {ip} to {target}:{port}")

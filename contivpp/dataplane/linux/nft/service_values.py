@@ -17,7 +17,9 @@ MOST_SHARED: Final = 64
 """With so many backends a frontend uses a chain that all frontends share; with more it has its own."""
 REFUSE: Final = "service/refuse"
 OWN_PREFIX: Final = "frontend/"
-"""How the names of the chains and sets of single frontends begin."""
+"""How the names of the chains of single frontends begin."""
+CLIENTS_PREFIX: Final = "clients/"
+"""How the names of the sets of clients begin, which the frontends of a group share."""
 
 Backend = tuple[str, int]
 """Address and port."""
@@ -41,6 +43,7 @@ class ServiceFrontend:
         outside: for all others; None when it is the same.
         sources: the subnets that may connect, sorted; empty for all.
         affinity: for how many seconds a client keeps its backend; 0 for one connection.
+        group: a short name that all frontends have which remember their clients together; "" without affinity.
         damaged: what was read back is not whole.
     """
 
@@ -53,6 +56,7 @@ class ServiceFrontend:
     outside: Destination | None = None
     sources: tuple[str, ...] = ()
     affinity: int = 0
+    group: str = ""
     damaged: bool = False
 
     @property

@@ -55,6 +55,11 @@ class HostInterfaceKind(Kind):
         buffers = -(-int(fields["rx_frame_size"]) // _FRAME)
         return name, {**fields, "rx_frames_per_block": READ_AT_ONCE // buffers & ~1}
 
+    def settings(self, value: HostInterface, number: int) -> list[Request]:
+        """What comes in is counted once more: VPP's own counter of it is another interface's (`stats`)."""
+        counting = ("collect_detailed_interface_stats", {"sw_if_index": number, "enable_disable": True})
+        return [*super().settings(value, number), counting]
+
     def delete(self, value: HostInterface, interfaces: Interfaces) -> list[Request]:
         """By the name of the link."""
         return [("af_packet_delete", {"host_if_name": value.host_name})]
