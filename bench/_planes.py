@@ -19,11 +19,11 @@ def planes() -> list[str]:
 
 
 @contextlib.contextmanager
-def cluster_on(plane: str, nodes: int) -> Iterator[TestCluster]:
+def cluster_on(plane: str, nodes: int, *, etcd_arguments: tuple[str, ...] = ()) -> Iterator[TestCluster]:
     """A cluster whose nodes can be started, with a running VPP each."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        etcd = Etcd(folder / "etcd")
+        etcd = Etcd(folder / "etcd", arguments=etcd_arguments)
         stack.callback(etcd.kill)
         etcd.start()
         cluster = stack.enter_context(cluster_of(etcd, folder))

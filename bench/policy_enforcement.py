@@ -1,10 +1,10 @@
 """How long a policy takes to be enforced, and a pod to be reachable under policies, with 1,000 other policies around.
 
-Three nodes in namespaces of this machine on the Linux data plane; policies and pods are written to etcd as KSR writes
-them, and the clock starts before that. `closed` and `opened`: a policy that isolates a pod comes and goes while another
-pod, on another node, asks it every millisecond; the time is that of the last question answered, or the first one.
-`reachable`: a new pod is added by the CNI plugin, under a policy of the other end that allows it by its label, and asks
-from the beginning.
+Three nodes in namespaces of this machine, on VPP too where VPP_PREFIX names one; policies and pods are written to etcd
+as KSR writes them, and the clock starts before that. `closed` and `opened`: a policy that isolates a pod comes and goes
+while another pod, on another node, asks it every millisecond; the time is that of the last question answered, or the
+first one. `reachable`: a new pod is added by the CNI plugin, under a policy of the other end that allows it by its
+label, and asks from the beginning.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench._common import percentile, report
+from bench._planes import planes
 from contivpp.model import codec, keys
 from contivpp.model.labels import LabelSelector, sorted_labels
 from contivpp.model.policy import IngressRule, Peer, Policy, PolicyType, Port, PortNameOrNumber
@@ -85,15 +86,21 @@ class Asker(threading.Thread):
 
 def main() -> None:
     """Prints the figures."""
+    for plane in planes():
+        measure(plane)
+
+
+def measure(plane: str) -> None:
+    """One data plane, in a world of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        world = NamespacesWorld(Path(folder) / "world", "linux", "ipv4")
+        world = NamespacesWorld(Path(folder) / "world", plane, "ipv4")
         try:
             world.open()
             server = world.make_pod("server", world.nodes[0], labels={"app": "server"})
             client = world.make_pod("client", world.nodes[1], labels={"app": "client"})
             asyncio.run(_others(world))
-            _policies(world, server, client)
-            _pods(world, server)
+            _policies(world, server, client, plane)
+            _pods(world, server, plane)
         finally:
             world.close()
 
@@ -115,7 +122,7 @@ async def _others(world: NamespacesWorld) -> None:
             await store.put(keys.record_key("policy", f"{namespace}/other-{number}"), codec.encode(policy))
 
 
-def _policies(world: NamespacesWorld, server: Endpoint, client: Endpoint) -> None:
+def _policies(world: NamespacesWorld, server: Endpoint, client: Endpoint, plane: str) -> None:
     closed: dict[str, Any] = {
         "kind": "NetworkPolicy",
         "metadata": {"name": "closed", "namespace": "default"},
@@ -134,10 +141,10 @@ def _policies(world: NamespacesWorld, server: Endpoint, client: Endpoint) -> Non
         took["opened"].append(asker.until(True, begin))
     asker.ended.set()
     asker.join()
-    _report(took)
+    _report(plane, took)
 
 
-def _pods(world: NamespacesWorld, server: Endpoint) -> None:
+def _pods(world: NamespacesWorld, server: Endpoint, plane: str) -> None:
     world.apply(
         {
             "kind": "NetworkPolicy",
@@ -170,13 +177,14 @@ def _pods(world: NamespacesWorld, server: Endpoint) -> None:
         sandbox.remove()
         world._cluster.pods.remove(sandbox)
         world._records.delete(pod)
-    _report({"reachable": took})
+    _report(plane, {"reachable": took})
 
 
-def _report(took: dict[str, list[float]]) -> None:
+def _report(plane: str, took: dict[str, list[float]]) -> None:
     for name, found in took.items():
         for percent in (50, 99):
-            report(f"policy_enforcement.{name}.p{percent}", percentile(found, percent), "ms", SAMPLES, policies=OTHERS)
+            figure = f"policy_enforcement.{plane}.{name}.p{percent}"
+            report(figure, percentile(found, percent), "ms", SAMPLES, policies=OTHERS)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What 100, 1,000 and 10,000 services with 10 endpoints each cost a node of the Linux data plane.
+"""What 100, 1,000 and 10,000 services with 10 endpoints each cost a node, on VPP too where VPP_PREFIX names one.
 
 `first` is the first programming: the event that found the node with its address and all services; `ready` also has the
-start of the agent and the reading of etcd. `nft` is the limit to compare with: the same table, loaded into an empty
-namespace by one `nft -f`. `change` is one endpoint of one service replaced by another: from sending the write to etcd
-until the event is handled and its transaction committed; changes come one at a time. `restart` is an agent that finds
-everything in place. `connect` is a TCP connection of a pod to a pod of the same node, `direct` without a service and
-`service` through one. Memory is the agent's resident set.
+start of the agent and the reading of etcd. `nft` is the limit to compare with on Linux: the same table, loaded into an
+empty namespace by one `nft -f`. `change` is one endpoint of one service replaced by another: from sending the write to
+etcd until the event is handled and its transaction committed; changes come one at a time. `restart` is an agent that
+finds everything in place. `connect` is a TCP connection of a pod to a pod of the same node, `direct` without a service
+and `service` through one. Memory is the agent's resident set, `vpp` what is used of VPP's main heap.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import itertools
 import random
 import subprocess
 import sys
-import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench import _cluster
 from bench._common import percentile, report
+from bench._planes import cluster_on, planes
 from contivpp.agent.events import ClusterChanged
 from contivpp.model import codec, keys
 from contivpp.model.codec import Record
@@ -32,13 +34,14 @@ from contivpp.model.endpoints import EndpointAddress, EndpointPort, Endpoints, E
 from contivpp.model.service import IntOrString, Service, ServicePort
 from contivpp.store.client import Store
 from contivpp.store.types import split
-from tests.integration.cluster import TestNode, TestPod, cluster_of, ip
+from tests.integration.cluster import TestNode, TestPod, ip
 from tests.integration.conftest import Etcd
 
 SIZES = (100, 1_000, 10_000)
 ENDPOINTS = 10
 CHANGES = 200
 CONNECTIONS = 500
+PREFIXES = {"linux": "linux/service/", "vpp": "vpp/translation/"}
 PATIENCE = 300.0
 PORT = 8080
 _SERVER = f"""
@@ -111,10 +114,10 @@ def seconds_of(event: dict[str, object]) -> tuple[float, float]:
     return start, end
 
 
-def wait_for_services(node: TestNode, size: int) -> None:
-    """Waits until every service is in the kernel."""
+def wait_for_services(node: TestNode, prefix: str, size: int) -> None:
+    """Waits until every service is in the data plane."""
     end = time.monotonic() + PATIENCE
-    while len(node.get("scheduler/status?key-prefix=linux/service/")) < size:
+    while len(node.get(f"scheduler/status?key-prefix={prefix}")) < size:
         assert time.monotonic() < end, "the services never came"
         time.sleep(0.5)
 
@@ -176,22 +179,34 @@ async def lead_to(etcd: Etcd, pod: TestPod) -> None:
         await store.put(key, codec.encode(record))
 
 
-def measure(etcd: Etcd, folder: Path, size: int) -> None:
+def heap_of_vpp(node: TestNode) -> float:
+    """MiB that are used of VPP's main heap."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{node.port}/metrics", timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    series = 'contiv_vpp_memory_bytes{heap="main heap",state="used"} '
+    [found] = [line.removeprefix(series) for line in lines if line.startswith(series)]
+    return float(found) / (1 << 20)
+
+
+def measure(plane: str, size: int) -> None:
     """One size, in a cluster of its own."""
-    with cluster_of(etcd, folder) as cluster:
-        cluster.contiv_conf = _cluster.CONFIG
-        node = cluster.node(1)
+    with cluster_on(plane, 1, etcd_arguments=_cluster.ETCD_ARGUMENTS) as cluster:
+        cluster.contiv_conf = cluster.contiv_conf or _cluster.CONFIG
+        etcd, node = cluster.etcd, cluster.node(1)
         asyncio.run(cluster.register(node))
         asyncio.run(fill(etcd, size))
-        name, about = f"service_scale.{size}", {"services": size, "endpoints": ENDPOINTS}
+        name, about = f"service_scale.{plane}.{size}", {"services": size, "endpoints": ENDPOINTS}
         started = time.monotonic()
         node.start()
         node.wait_until_ready(PATIENCE)
-        wait_for_services(node, size)
+        wait_for_services(node, PREFIXES[plane], size)
         report(f"{name}.ready", time.monotonic() - started, "s", 1, **about)
         spans = [seconds_of(one) for one in node.get("controller/event-history")]
         report(f"{name}.first", max(end - start for start, end in spans), "s", 1, **about)
-        report(f"{name}.nft", by_hand(node, folder), "s", 1, **about)
+        if plane == "linux":
+            report(f"{name}.nft", by_hand(node, cluster.folder), "s", 1, **about)
+        else:
+            report(f"{name}.memory.vpp", heap_of_vpp(node), "MiB", 1, **about)
         took = asyncio.run(changes(etcd, node, size))
         for percent in (50, 99):
             report(f"{name}.change.p{percent}", percentile(took, percent), "ms", CHANGES, **about)
@@ -213,23 +228,16 @@ def measure(etcd: Etcd, folder: Path, size: int) -> None:
         node.start()
         node.wait_until_ready(PATIENCE)
         report(f"{name}.restart", time.monotonic() - started, "s", 1, **about)
-        [resync] = [one for one in node.get("scheduler/txn-history") if one.get("resync_type") == "FullResync"][:1] or [
-            {}
-        ]
-        report(f"{name}.restart.operations", len(resync.get("executed", ())), "operations", 1, **about)
+        [resync, *_] = [one for one in node.get("scheduler/txn-history") if one["ResyncType"] == "FullResync"]
+        report(f"{name}.restart.operations", len(resync.get("Executed") or ()), "operations", 1, **about)
         node.kill()
 
 
 def main() -> None:
     """Prints the figures; sizes may be given as arguments."""
-    for size in [int(one) for one in sys.argv[1:]] or SIZES:
-        with tempfile.TemporaryDirectory() as folder:
-            etcd = Etcd(Path(folder) / "etcd", arguments=_cluster.ETCD_ARGUMENTS)
-            try:
-                etcd.start()
-                measure(etcd, Path(folder), size)
-            finally:
-                etcd.kill()
+    sizes = [int(one) for one in sys.argv[1:]] or SIZES
+    for plane, size in itertools.product(planes(), sizes):
+        measure(plane, size)
 
 
 if __name__ == "__main__":

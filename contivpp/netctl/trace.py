@@ -33,6 +33,10 @@ TIMEOUT: Final = 2.0
 _SETTLING: Final = 0.2  # for what is still under way when the probe is answered
 _SPARE: Final = 20.0
 _LONGEST: Final = 300.0
+_KERNEL: Final = (
+    "it forwards with the kernel (dataplane: linux), whose steps cannot be shown: `contiv-netctl policy explain` says "
+    "what policies make of it, and `contiv-netctl services` where services lead"
+)
 _PORTS: Final = (61001, 65535)
 """Above those that the kernel gives to others by itself."""
 
@@ -163,7 +167,7 @@ async def _why_not(node: ClusterNode, agents: Agents) -> str:
     except AgentError as error:
         raise NetctlError(f"{node.name}: {error}") from error
     if status.get("dataplane") != "vpp":
-        return "it forwards with the kernel (dataplane: linux), whose steps cannot be shown yet"
+        return _KERNEL
     return str(status.get("problem") or "")
 
 

@@ -26,7 +26,9 @@ from contivpp.dataplane.vpp.values.dhcp import DhcpLease
 log = logging.getLogger(__name__)
 
 LEASE_PERIOD: Final = 5.0
-_DEVICE: Final = re.compile(r"^(host-\S+)\s+(\d+)\s", re.MULTILINE)
+_DEVICE: Final = re.compile(r"^(\S+)\s+(\d+)\s", re.MULTILINE)
+_ATTACHED: Final = "host-"  # how VPP's names of interfaces of AF_PACKET begin
+_FEW: Final = 20
 _SETTLE: Final = 0.02  # a burst of events counts as one
 _AGAIN: Final = 0.5
 _LEASES: Final = -1  # the place of leases among the numbers of interfaces
@@ -47,8 +49,8 @@ class Watch:
         self._lease_period = lease_period
         self._connections: asyncio.Queue[Connection] = asyncio.Queue()
         self._seen: dict[int, Mapping[str, Any]] = {}
-        self.devices: Mapping[int, int] = {}
-        self._known: frozenset[int] = frozenset()
+        self.devices: dict[int, int] = {}
+        self._attached: dict[int, str] = {}
         self._news: dict[str, Any | None] = {}
         self._has_news = asyncio.Event()
         self._leases: tuple[DhcpLease, ...] = ()
@@ -99,29 +101,38 @@ class Watch:
         items = await connection.dump("sw_interface_dump")
         gone: dict[int, Mapping[str, Any]] = {number: {} for number in self._seen if number != _LEASES}
         self._take(gone | {item.sw_if_index: seen(item) for item in items})
-        await self._look_at_devices(connection, items)
+        self._attached, self.devices = {}, {}
+        await self._look_at_devices(connection, {item.sw_if_index: item for item in items})
 
     async def _look(self, connection: Connection, numbers: Iterable[int]) -> None:
         order = sorted(numbers)
         requests: list[Request] = [("sw_interface_dump", {"sw_if_index": number}) for number in order]
-        found = await self._driver.dumps(requests)
-        self._take({number: seen(items[0]) if items else {} for number, items in zip(order, found, strict=True)})
-        if any(not items or items[0].sw_if_index not in self._known for items in found):
-            await self._look_at_devices(connection, await connection.dump("sw_interface_dump"))
+        answers = await self._driver.dumps(requests)
+        found = {number: items[0] if items else None for number, items in zip(order, answers, strict=True)}
+        self._take({number: {} if item is None else seen(item) for number, item in found.items()})
+        await self._look_at_devices(connection, found)
 
-    async def _look_at_devices(self, connection: Connection, items: Iterable[Any]) -> None:
-        """Which number the device of every interface has: only VPP's command line says it."""
-        numbers = {str(item.interface_name): int(item.sw_if_index) for item in items}
-        self._known = frozenset(numbers.values())
+    async def _look_at_devices(self, connection: Connection, found: Mapping[int, Any | None]) -> None:
+        """Which numbers devices of AF_PACKET have, that came or went: only VPP's command line says it."""
+        names = {number: "" if item is None else str(item.interface_name) for number, item in found.items()}
+        names = {number: name for number, name in names.items() if self._attached.get(number, "") != name}
+        for number in names:
+            self._attached.pop(number, None)
+            self.devices.pop(number, None)
+        names = {number: name for number, name in names.items() if name.startswith(_ATTACHED)}
+        if not names:
+            return
+        asked = sorted(names.values()) if len(names) <= _FEW else []
         try:
-            said = await cli.run(connection, "show hardware-interfaces brief")
+            said = await cli.run(connection, " ".join(("show hardware-interfaces brief", *asked)))
         except VppDown:
             raise
         except VppError as error:
             log.debug("the numbers of VPP's devices are not known: %s", error)
-            said = ""
-        devices = _DEVICE.findall(said)
-        self.devices = {numbers[name]: int(device) for name, device in devices if name in numbers}
+            return
+        devices = dict(_DEVICE.findall(said))
+        self._attached |= names
+        self.devices |= {number: int(devices[name]) for number, name in names.items() if name in devices}
 
     async def _look_at_leases(self, connection: Connection) -> None:
         await self._driver.prepare()

@@ -15,7 +15,7 @@ import pytest
 
 from contivpp.dataplane.vpp.tracing.filter import MOST_VECTORS, VECTOR, tables
 from contivpp.dataplane.vpp.tracing.text import NO_ROUTE, Names, packets
-from contivpp.model.trace import Flow, TracedPacket
+from contivpp.model.trace import Flow, TracedPacket, parts_of
 
 TRACES = Path(__file__).parent / "traces"
 NODE1 = Names(
@@ -160,6 +160,17 @@ def test_a_packet_to_a_service_and_its_reply_show_what_was_changed_and_where() -
     assert rules == ["acl 0 rule 0: permit", "acl 0 rule 0: permit", "", ""], (
         "replies are of a connection that is known"
     )
+
+
+def test_a_service_over_ipv6_shows_the_same() -> None:
+    client, frontend, backend = "[fd00:1:1::2]:49302", "[fd00:96::1]:80", "[fd00:1:1::3]:8080"
+    flows = [Flow("tcp", parts_of(client)[0], parts_of(one)[0], 49302, parts_of(one)[1]) for one in (frontend, backend)]
+    request, reply = packets((TRACES / "service_ipv6.txt").read_text(), flows, SERVED)
+    assert changes(request)[:2] == [
+        ("service", "cnat-input-ip6", client, frontend, backend),
+        ("policy", "acl-plugin-in-ip6-fa", client, backend, ""),
+    ]
+    assert changes(reply)[-1] == ("service", "cnat-output-ip6", backend, client, frontend)
 
 
 def test_a_pod_that_reaches_itself_through_a_service_has_its_address_hidden() -> None:
