@@ -54,6 +54,7 @@ from contivpp.agent.node_config import NodeConfigSource
 from contivpp.agent.pods.registry import PodRegistry
 from contivpp.agent.recorder import Recorder
 from contivpp.agent.view import View
+from contivpp.model.bulk import building
 from contivpp.scheduler.scheduler import Result, Scheduler
 
 log = logging.getLogger(__name__)
@@ -384,9 +385,10 @@ class Controller:
     async def _first_resync(self) -> Outcome:
         self._record.method = int(Method.FULL_RESYNC)
         self._last_resync = time.monotonic()
-        self.desired.resync(self.view)
-        values = self.desired.values()
-        result = await self.scheduler.resync(values, description="start-up")
+        with building():
+            self.desired.resync(self.view)
+            values = self.desired.values()
+            result = await self.scheduler.resync(values, description="start-up")
         self._note(values, result)
         log.info("in sync: %d values, %d operations, %d errors", len(values), result.executed, len(result.errors))
         self.ready.set()
@@ -400,8 +402,9 @@ class Controller:
     async def _resync_everything(self, event: HealingWanted | ResyncWanted | DataPlaneAppeared) -> Outcome:
         log.info("%s", event.describe())
         self._last_resync = time.monotonic()
-        difference = self.desired.resync(self.view)
-        result = await self.scheduler.resync(self.desired.values(), description=event.describe())
+        with building():
+            difference = self.desired.resync(self.view)
+            result = await self.scheduler.resync(self.desired.values(), description=event.describe())
         self._note(difference, result)
         self._resynced(event, result)
         return result.executed, result.errors

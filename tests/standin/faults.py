@@ -7,7 +7,9 @@ from enum import StrEnum
 
 ANY = "*"
 """Any message but those that open a connection and ask whether VPP is alive."""
-_NEVER = frozenset({"sockclnt_create", "get_api_json", "control_ping", "show_version", "memclnt_keepalive_reply"})
+_NEVER = frozenset(
+    {"sockclnt_create", "get_api_json", "control_ping", "show_version", "cli_inband", "memclnt_keepalive_reply"}
+)
 
 
 class Kind(StrEnum):

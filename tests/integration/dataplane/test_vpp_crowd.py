@@ -1,7 +1,8 @@
-"""More AF_PACKET interfaces than VPP since 25.06 survives when all have packets at once, unless it is helped."""
+"""More AF_PACKET interfaces, and more clients that died, than VPP since 25.06 survives unless it is helped."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import select
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from contivpp.dataplane.vpp import edges
+from contivpp.dataplane.vpp.api.connection import Connection
 from contivpp.dataplane.vpp.descriptors.crowd import FEW
 from contivpp.dataplane.vpp.edges import level_triggered, wake_once
 from contivpp.dataplane.vpp.plane import VppDataplane
@@ -181,3 +183,22 @@ def test_a_process_that_is_gone_is_an_error() -> None:
     gone.wait()
     with pytest.raises(OSError, match="No such file"):
         level_triggered(gone.pid)
+
+
+@pytest.mark.vpp
+@pytest.mark.root
+async def test_clients_that_were_killed_do_not_stay_in_vpp(vpp: RealVpp) -> None:
+    def files(process: int) -> int:
+        return len(os.listdir(f"/proc/{process}/fd"))
+
+    async with connected(vpp) as plane:
+        process = plane.client.connection.process
+        before = files(process)
+    for _ in range(3):
+        for _ in range(8):  # with 16 that are left some VPPs do nothing else any more
+            left = await Connection.open(vpp.socket, "killed", timeout=5)
+            await left.close()
+        async with connected(vpp):
+            async with asyncio.timeout(5):
+                while files(process) > before:
+                    await asyncio.sleep(0.05)

@@ -10,6 +10,7 @@ that dies again and again soon after it was reached is tried at longer intervals
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -20,7 +21,7 @@ from prometheus_client import Counter, Gauge
 
 from contivpp.daemon.backoff import Backoff
 from contivpp.dataplane.vpp.api.connection import Connection
-from contivpp.dataplane.vpp.api.errors import VppDown, VppError, VppIncompatible
+from contivpp.dataplane.vpp.api.errors import VppDown, VppError, VppIncompatible, VppRefused
 from contivpp.dataplane.vpp.contract.check import differences
 from contivpp.dataplane.vpp.contract.model import Contract
 
@@ -118,6 +119,7 @@ class Vpp:
         connection = await Connection.open(self._path, NAME, timeout=self._timeout)
         try:
             self.version = await _version(connection)
+            await _end_the_dead(connection)
             if missing := differences(self._contract, connection.definitions):
                 await self._refuse(connection, missing)
         except (ValueError, LookupError) as error:
@@ -177,3 +179,15 @@ async def _version(connection: Connection) -> str:
         return "of an unknown version"
     answer: Any = await connection.call("show_version")
     return str(answer.version)
+
+
+async def _end_the_dead(connection: Connection) -> None:
+    """Lets VPP notice that clients of before are gone, an agent that was killed among them.
+
+    VPP takes the end of a connection for "nothing to read now" while the last system call of its that failed said so
+    (EAGAIN), and that is so once a long answer had to wait for its reader. Until another call fails it turns without
+    pause, and with 16 such connections for ever. A file that cannot be there is such a call.
+    """
+    if "cli_inband" in connection.definitions.by_name:
+        with contextlib.suppress(VppRefused):
+            await connection.call("cli_inband", cmd="exec /dev/null/nothing")
