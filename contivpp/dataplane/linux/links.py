@@ -12,7 +12,6 @@ from typing import Any
 from contivpp.dataplane.linux import ipv6, messages, offload
 from contivpp.dataplane.linux.ends import End
 from contivpp.dataplane.linux.kernel import GONE, Kernel, Look, Place, alias_of, parse_alias
-from contivpp.dataplane.linux.messages import Message
 from contivpp.dataplane.linux.netlink import KernelError, NamespaceGoneError
 from contivpp.dataplane.linux.values import LinkEnd, LinkName, TapEnd, Veth, Vxlan, is_pod_end
 from contivpp.scheduler.api import DONE, Dependency, Observed, Operation, OperationKind, Outcome, by_key
@@ -163,7 +162,7 @@ class LinkDescriptor:
         self._kernel.ends.remember(end.name, End(end.netns, end.made_by))
         self._kernel.note(end.name, Place(end.netns, index, end.host_name))
 
-    def _node_burst(self, link: Veth | Vxlan, occupied: str, create: Message, *finish: Message) -> None:
+    def _node_burst(self, link: Veth | Vxlan, occupied: str, create: Any, *finish: Any) -> None:
         name = link.host_name
         [created] = self._kernel.node.burst([create])
         if created is not None:  # nothing more may be sent: the name could be that of somebody else's link

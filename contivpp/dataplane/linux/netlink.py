@@ -1,7 +1,7 @@
 """Talking to the kernel: bursts of netlink messages in any network namespace, and dumps.
 
 The socket is our own, because a burst is one system call for any number of messages and a socket belongs to the
-namespace it was opened in. What is sent is in `messages`, what comes back in `dumps`.
+namespace it was opened in. pyroute2 packs what is sent in bursts, which only `messages` knows; `dumps` reads.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from contivpp.dataplane.linux.dumps import Answer, Dump
-from contivpp.dataplane.linux.messages import Message
 
 _CLONE_NEWNET: Final = 0x40000000
 _REQUEST: Final = 0x1
@@ -108,14 +107,14 @@ class Netlink:
         """Closes the socket."""
         self.socket.close()
 
-    def burst(self, messages: Sequence[Message]) -> list[KernelError | None]:
+    def burst(self, messages: Sequence[Any]) -> list[KernelError | None]:
         """Sends messages at once; returns what the kernel said to each, in order."""
         answers: list[KernelError | None] = []
         for start in range(0, len(messages), _BURST):
             answers += self._burst(messages[start : start + _BURST])
         return answers
 
-    def must(self, *messages: Message) -> None:
+    def must(self, *messages: Any) -> None:
         """Sends messages that all have to work.
 
         Raises:
@@ -125,11 +124,18 @@ class Netlink:
             if answer is not None:
                 raise answer
 
-    def _burst(self, messages: Sequence[Message]) -> list[KernelError | None]:
+    def _burst(self, messages: Sequence[Any]) -> list[KernelError | None]:
         first = self._sequence + 1
         data = bytearray()
         for message in messages:
-            data += self._packed(message.type, message.flags | _REQUEST | _ACK, message.body)
+            self._sequence += 1
+            message["header"]["flags"] |= _REQUEST | _ACK
+            message["header"]["sequence_number"] = self._sequence
+            message["header"]["pid"] = 0
+            message.reset()
+            message.encode()
+            data += message.data
+            data += bytes(-len(data) % 4)
         self.socket.send(data)
         answers: dict[int, KernelError | None] = {}
         while len(answers) < len(messages):
@@ -139,17 +145,19 @@ class Netlink:
                     answers[sequence] = KernelError(code, _text(code, payload)) if code else None
         return [answers[first + number] for number in range(len(messages))]
 
-    def _packed(self, kind: int, flags: int, body: bytes) -> bytes:
-        self._sequence += 1
-        return _HEADER.pack(_HEADER.size + len(body), kind, flags, self._sequence, 0) + body
-
-    def index_of(self, message: Message) -> int:
+    def index_of(self, message: Any) -> int:
         """The index in the answer to a request for one link; decodes nothing else of it.
 
         Raises:
             KernelError: there is no such link.
         """
-        self.socket.send(self._packed(message.type, _REQUEST, message.body))
+        self._sequence += 1
+        message["header"]["flags"] = _REQUEST
+        message["header"]["sequence_number"] = self._sequence
+        message["header"]["pid"] = 0
+        message.reset()
+        message.encode()
+        self.socket.send(message.data)
         while True:
             for kind, _, sequence, payload in _parts(self.socket.recv(_RECEIVE)):
                 if sequence != self._sequence:
@@ -167,7 +175,9 @@ class Netlink:
         raise KernelError(errno.EINTR, "the kernel's tables change faster than they can be read")
 
     def _dump(self, table: Dump) -> list[Answer]:
-        self.socket.send(self._packed(table.type, _REQUEST | _DUMP, table.request))
+        self._sequence += 1
+        length = _HEADER.size + len(table.request)
+        self.socket.send(_HEADER.pack(length, table.type, _REQUEST | _DUMP, self._sequence, 0) + table.request)
         found: list[Answer] = []
         interrupted = 0
         while True:
