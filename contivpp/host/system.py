@@ -164,7 +164,7 @@ class System:
             raise HostError("%s cannot be made: %s" % (path, error.strerror)) from None
 
     def remove(self, path: str) -> None:
-        """Removes a file, and the folder that it was alone in when that is one of ours; none is fine."""
+        """Removes a file, and the folders of ours that it was alone in; none is fine."""
         place = self.path(path)
         try:
             os.unlink(place)
@@ -172,11 +172,13 @@ class System:
             return
         except OSError as error:
             raise HostError("%s cannot be removed: %s" % (path, error.strerror)) from None
-        if "contiv" in os.path.dirname(path):
+        folder = os.path.dirname(path)
+        while "contiv" in folder:
             try:
-                os.rmdir(os.path.dirname(place))
+                os.rmdir(self.path(folder))
             except OSError:
                 return  # others are in there
+            folder = os.path.dirname(folder)
 
     def run(self, *words: str) -> Answer:
         """Runs a program, whatever comes of it."""

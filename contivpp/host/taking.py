@@ -273,15 +273,20 @@ def _give_back(system: System, planned: Plan, memory: Memory) -> None:
         problems += bring_back_links(system, planned.address, planned.restore)
     if problems:
         raise HostError(*problems, "run it again, or remove %s to leave it so" % memory.path)
-    memory.forget(planned.address)
-    _tidy_up(system, memory)
+    _forget(system, planned.address, memory)
 
 
-def _tidy_up(system: System, memory: Memory) -> None:
-    """Takes back what VFIO was allowed for NICs, when the last of them is gone."""
+def _forget(system: System, address: str, memory: Memory) -> None:
+    """Forgets a NIC; before the last one, takes back what VFIO was allowed for them."""
+    if set(memory.all()) == {address}:
+        _tidy_up(system)
+    memory.forget(address)
+
+
+def _tidy_up(system: System) -> None:
     kernel = Memory(system, VFIO_MEMORY)
     before = kernel.all().get("kernel")
-    if before is None or memory.all():
+    if before is None:
         return
     if not before["no_iommu"]:
         drivers.set_no_iommu(system, False)
@@ -298,8 +303,7 @@ def _undo(system: System, planned: Plan, memory: Memory) -> list[str]:
     if planned.nic is not None and planned.nic.links:
         problems = bring_back_links(system, planned.address, planned.nic.links)
     if not problems and planned.origin is not None and origin is not None:
-        memory.forget(planned.address)
-        _tidy_up(system, memory)
+        _forget(system, planned.address, memory)
     return problems
 
 
