@@ -35,3 +35,11 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     yield run
     for name in [name for name in sys.modules if name.startswith(("contivpp_", "ansible.module_utils.contivpp"))]:
         del sys.modules[name]
+
+
+@pytest.fixture
+def machine(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """A machine that is played, and runs modules when it is called."""
+    from tests.unit.deploy.machine import Machine
+
+    return Machine(run, monkeypatch, tmp_path)
