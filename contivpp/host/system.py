@@ -180,6 +180,13 @@ class System:
                 return  # others are in there
             folder = os.path.dirname(folder)
 
+    def remove_folder(self, path: str) -> None:
+        """Removes a folder when it is empty."""
+        try:
+            os.rmdir(self.path(path))
+        except OSError:
+            return
+
     def run(self, *words: str) -> Answer:
         """Runs a program, whatever comes of it."""
         return self._run(words)

@@ -122,6 +122,24 @@ class Kernel:
     def read(self, path: str) -> str:
         return (self.root / path).read_text()
 
+    def add_pages(self, size: str, node: int | None = None, *, pages: int = 0, free: int = 0, room: int = 0) -> None:
+        """Huge pages: how many there are and are free, and how many more can be had."""
+        kilobytes = {"2M": 2048, "1G": 1 << 20}[size]
+        folder = "kernel/mm" if node is None else f"devices/system/node/node{node}"
+        for file, number in {"nr": pages, "free": free, "surplus": 0, "resv": 0}.items():
+            self.put(f"sys/{folder}/hugepages/hugepages-{kilobytes}kB/{file}_hugepages", f"{number}\n")
+        self.free["" if node is None else f"node{node}", kilobytes] = room
+
+    def add_memory(self, mebibytes: int, node: int | None = None) -> None:
+        """Memory that is there, all of it to be had."""
+        kilobytes = mebibytes << 10
+        if node is None:
+            text = f"MemTotal: {kilobytes} kB\nMemAvailable: {kilobytes} kB\nHugepagesize: 2048 kB\n"
+            self.put("proc/meminfo", text)
+        else:
+            text = f"Node {node} MemTotal: {kilobytes} kB\nNode {node} MemFree: {kilobytes} kB\n"
+            self.put(f"sys/devices/system/node/node{node}/meminfo", text)
+
     # What the kernel does.
 
     def pause(self, seconds: float) -> None:
@@ -153,6 +171,20 @@ class Kernel:
             return Answer(0, f"{address} STREAM {words[2]}\n") if address else Answer(2)
         if words[0] == "ip":
             return self._ip(list(words[1:]))
+        if words[0] == "systemctl" and words[-1].endswith(".mount"):
+            return self._mount(words[1], self.root / "etc/systemd/system" / words[-1])
+        return Answer(0)
+
+    def _mount(self, verb: str, unit: Path) -> Answer:
+        if not unit.exists():
+            return Answer(5, "", f"Unit {unit.name} not found.")
+        said = dict(line.partition("=")[::2] for line in unit.read_text().splitlines() if "=" in line)
+        lines = [line for line in self.read("proc/self/mountinfo").splitlines() if line.split()[4] != said["Where"]]
+        if verb == "start":
+            (self.root / said["Where"].lstrip("/")).mkdir(parents=True, exist_ok=True)
+            size = said["Options"].partition("pagesize=")[2]
+            lines.append(f"70 27 0:60 / {said['Where']} rw - hugetlbfs hugetlbfs rw,mode=755,pagesize={size}")
+        self.put("proc/self/mountinfo", "".join(line + "\n" for line in lines))
         return Answer(0)
 
     def _modprobe(self, words: Sequence[str]) -> Answer:
