@@ -169,6 +169,11 @@ def read(system: System, *, user_runs: bool = False) -> Found:
     )
 
 
+def runs(system: System, unit: str) -> bool:
+    """Whether a service runs."""
+    return bool(unit) and system.run("systemctl", "is-active", "--quiet", unit).code == 0
+
+
 def plan(
     found: Found,
     wanted: Sequence[Wanted],

@@ -28,6 +28,7 @@ class Kernel:
         self.links: dict[str, dict[str, Any]] = {}
         self.routes: dict[str, list[dict[str, Any]]] = {"4": [], "6": []}
         self.hosts: dict[str, str] = {}
+        self.active: set[str] = set()  # services that run
         self.free: dict[tuple[str, int], int] = {}  # pages that can still be had, by NUMA node and kB
         self.ran: list[str] = []
         self.written: list[tuple[str, str]] = []
@@ -163,6 +164,7 @@ class Kernel:
             place.write_text(text + "\n")
 
     def run(self, words: Sequence[str]) -> Answer:
+        words = list(words)
         self.ran.append(" ".join(words))
         if words[0] == "modprobe":
             return self._modprobe(words[1:])
@@ -173,6 +175,8 @@ class Kernel:
             return self._ip(list(words[1:]))
         if words[0] == "systemctl" and words[-1].endswith(".mount"):
             return self._mount(words[1], self.root / "etc/systemd/system" / words[-1])
+        if words[:2] == ["systemctl", "is-active"]:
+            return Answer(0 if words[-1] in self.active else 3)
         return Answer(0)
 
     def _mount(self, verb: str, unit: Path) -> Answer:
