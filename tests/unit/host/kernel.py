@@ -196,7 +196,11 @@ class Kernel:
         module = names[0]
         if module.startswith("pci:"):
             return Answer(0)
+        sysfs = self.sys / "module" / module.replace("-", "_")
+        if "-v" in flags and module in self.modules:
+            return Answer(0, "" if sysfs.exists() else f"insmod /lib/modules/6/{module}.ko\n")
         if "-r" in flags:
+            shutil.rmtree(sysfs, ignore_errors=True)
             shutil.rmtree(self.sys / "bus/pci/drivers" / module, ignore_errors=True)
             return Answer(0)
         if module not in self.modules:
@@ -206,6 +210,7 @@ class Kernel:
         return Answer(0)
 
     def _load(self, module: str) -> None:
+        (self.sys / "module" / module.replace("-", "_")).mkdir(parents=True, exist_ok=True)
         (self.sys / "bus/pci/drivers" / module).mkdir(exist_ok=True)
         parameter = self.sys / "module/vfio/parameters/enable_unsafe_noiommu_mode"
         if module == "vfio-pci" and not parameter.exists():
