@@ -14,6 +14,7 @@ description:
     that carries the default route, the node's address or Ansible's own session, one without an IOMMU unless
     O(noiommu=true), one that shares its IOMMU group with devices in use, and one whose driver VPP uses together with
     the kernel (mlx4, mlx5).
+  - A NIC that a program drives from user space is not taken from it; stop the program first.
   - When the driver does not take the NIC, the NIC is given back to the driver that it had, and the module fails.
 options:
   nic:

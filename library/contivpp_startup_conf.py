@@ -10,7 +10,8 @@ description:
     their places in the file. A file that says what is wanted already is not touched.
   - What VPP would not start with is refused before anything is written, all of it at once; so are cores and NICs that
     this host has not.
-  - How the file was is remembered in C(/var/lib/contiv/host) before the first change, and O(state=absent) puts it back.
+  - How a file was that was there before is remembered in C(/var/lib/contiv/host) before the first change, and
+    O(state=absent) puts it back. One that this module made is removed.
 options:
   path:
     description: The file. Its folder must exist.
@@ -97,7 +98,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.contivpp.host import startup_conf_host
-from ansible.module_utils.contivpp.host.startup_conf import StartupConfError, changes, from_yaml, plan
+from ansible.module_utils.contivpp.host.startup_conf import HEADER, StartupConfError, changes, from_yaml, plan
 from ansible.module_utils.contivpp.host.state import Memory
 from ansible.module_utils.contivpp.host.system import HostError, System
 
@@ -122,17 +123,18 @@ def write(module, path, text):
 
 
 def put_back(module, path, existing, memory):
-    """Makes the file what it was before the first change; nothing where nothing was changed."""
+    """Makes the file what it was before the first change: gone where it was made here, untouched where it was not."""
     before = memory.all().get(path)
-    wanted = existing if before is None else before["text"]
+    ours = before is not None or (existing or "").startswith("#" + HEADER)
+    wanted = before["text"] if before is not None else None if ours else existing
     result = {
-        "changed": before is not None,
+        "changed": ours,
         "changes": shown(changes(existing, wanted)),
         "kept": [],
     }
     if module._diff:
         result["diff"] = difference(path, changes(existing, wanted))
-    if before is not None and not module.check_mode:
+    if ours and not module.check_mode:
         if wanted is None:
             if existing is not None:
                 os.unlink(path)
@@ -200,7 +202,8 @@ def main():
         if module.params["backup"] and existing is not None:
             result["backup_file"] = module.backup_local(path)
         try:
-            memory.remember(path, {"text": existing})
+            if existing is not None and not existing.startswith("#" + HEADER):
+                memory.remember(path, {"text": existing})
         except HostError as error:
             module.fail_json(msg=str(error), problems=error.problems)
         write(module, path, planned.text)

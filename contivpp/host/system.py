@@ -106,8 +106,12 @@ class System:
 
     def target(self, path: str) -> str:
         """The last name of what a symbolic link points to; "" where there is none."""
+        return os.path.basename(self.full_target(path))
+
+    def full_target(self, path: str) -> str:
+        """What a symbolic link points to; "" where there is none, or it may not be read."""
         try:
-            return os.path.basename(os.readlink(self.path(path)))
+            return os.readlink(self.path(path))
         except OSError:
             return ""
 

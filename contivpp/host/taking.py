@@ -56,6 +56,8 @@ class Found:
     memory: Mapping[str, Any]
     orders: Mapping[str, str]
     orders_are_whole: bool
+    holders: Mapping[str, tuple[str, ...]]
+    """The programs that drive NICs from user space, by the NICs' addresses."""
 
 
 @dataclass(frozen=True)
@@ -98,14 +100,16 @@ def read(system: System, *, node_ip: str = "", session: str = "") -> Found:
     memory = Memory(system, SUBJECT).all()
     known = {address: origin["links"][0]["name"] for address, origin in memory.items() if origin["links"]}
     orders = boot.read(system, SUBJECT)
+    inventory = nics.read(system, node_ip=node_ip, known=known)
     return Found(
-        inventory=nics.read(system, node_ip=node_ip, known=known),
+        inventory=inventory,
         kernel=drivers.read(system),
         uses=uses.read(system),
         session=session,
         memory=memory,
         orders=orders,
         orders_are_whole=boot.is_whole(system, SUBJECT, orders),
+        holders={nic.address: uses.holders(system, nic) for nic in inventory.nics if nic.driver in USER_SPACE},
     )
 
 
@@ -127,6 +131,7 @@ def plan(found: Found, wanted: Wanted) -> Plan:
     if refused:
         raise HostError(*refused)
     change = drivers.plan(nic, wanted.driver, found.kernel, no_iommu=wanted.no_iommu)
+    _see_that_nobody_drives(found, nic, change)
     without_iommu = wanted.driver == drivers.VFIO and not nic.iommu_group
     orders = {address: order for address, order in found.orders.items() if address != nic.address}
     if wanted.at_boot and wanted.driver in USER_SPACE:
@@ -251,6 +256,7 @@ def _giving_back(found: Found, wanted: Wanted) -> Plan:
     if nic is not None:
         back = KERNEL if origin["driver"] not in ("", *USER_SPACE) else origin["driver"]
         change = drivers.plan(nic, back, found.kernel, no_iommu=True, override=origin["override"])
+        _see_that_nobody_drives(found, nic, change)
     return Plan(
         address=address,
         nic=nic,
@@ -305,6 +311,16 @@ def _undo(system: System, planned: Plan, memory: Memory) -> list[str]:
     if not problems and planned.origin is not None and origin is not None:
         _forget(system, planned.address, memory)
     return problems
+
+
+def _see_that_nobody_drives(found: Found, nic: Nic, change: Change) -> None:
+    """Unbinding would wait until the program lets go, and so would everybody who waits for us."""
+    programs = found.holders.get(nic.address, ())
+    if programs and any(step.path.endswith("/unbind") for step in change.steps):
+        raise HostError(
+            "%s drives %s (%s) now: stop it first, or take the NIC out of its configuration and restart it"
+            % (", ".join(programs), nic.name or "the NIC", nic.address)
+        )
 
 
 def _remembered(found: Found, word: str) -> str | None:

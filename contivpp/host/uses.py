@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Iterable
 
-from .nics import Nic
+from .nics import PCI_DEVICES, Nic
 from .system import HostError, System
 
 MOUNTS = "/proc/self/mountinfo"
@@ -59,6 +59,25 @@ def read(system: System) -> tuple[Use, ...]:
                 use = Use(device, "%s comes from %s" % (what, server))
                 found[use.device, use.what] = use
     return tuple(found[key] for key in sorted(found))
+
+
+def holders(system: System, nic: Nic) -> tuple[str, ...]:
+    """The programs that drive a NIC from user space now: its driver would not let go before they end.
+
+    Returns:
+        Each as "vpp (process 123)", by the process's number.
+    """
+    folder = "%s/%s" % (PCI_DEVICES, nic.address)
+    group = system.target(folder + "/iommu_group")
+    files = {"/dev/vfio/%s" % group, "/dev/vfio/noiommu-%s" % group} if group else set()
+    files |= {"/dev/vfio/devices/%s" % name for name in system.names(folder + "/vfio-dev")}
+    files |= {"/dev/%s" % name for name in system.names(folder + "/uio")}
+    found = []
+    for process in sorted((name for name in system.names("/proc") if name.isdigit()), key=int):
+        place = "/proc/%s/fd" % process
+        if any(system.full_target("%s/%s" % (place, file)) in files for file in system.names(place)):
+            found.append("%s (process %s)" % (system.read("/proc/%s/comm" % process) or "a program", process))
+    return tuple(found)
 
 
 def session() -> str:

@@ -85,6 +85,11 @@ def test_undo_removes_the_file_that_was_made_and_puts_back_the_one_that_was_ther
     assert answer["changed"] and answer["changes"]["unix.nodaemon"] == {"before": "set", "after": None}
     assert not path.exists()
     assert not run("contivpp_startup_conf", path=str(path), state="absent")["changed"]
+    run("contivpp_startup_conf", path=str(path), settings=SETTINGS)
+    run("contivpp_startup_conf", path=str(path), settings={"unix": {"nodaemon": True}})
+    assert list(path.parent.rglob("*.json")) == [], "a file that was made here leaves nothing to remember"
+    run("contivpp_startup_conf", path=str(path), state="absent")
+    assert not path.exists()
 
     path.write_text("unix { nodaemon } # ours\n")
     for poll in (100, 200):

@@ -157,6 +157,26 @@ def test_what_stands_against_it_is_told_all_at_once_and_nothing_is_touched(machi
     assert picture(machine) == before and machine.written == []
 
 
+@pytest.mark.parametrize(
+    ("driver", "file"),
+    [("vfio-pci", "/dev/vfio/7"), ("vfio-pci", "/dev/vfio/devices/vfio0"), ("uio_pci_generic", "/dev/uio3")],
+)
+def test_a_nic_that_a_program_drives_is_not_torn_from_it(machine: Kernel, driver: str, file: str) -> None:
+    do(machine, driver=driver)
+    (machine.sys / f"devices/pci0000:00/{SPARE}/uio/uio3").mkdir(parents=True)
+    (machine.sys / f"devices/pci0000:00/{SPARE}/vfio-dev/vfio0").mkdir(parents=True)
+    machine.put("proc/123/comm", "vpp_main\n")
+    (machine.root / "proc/123/fd").mkdir()
+    (machine.root / "proc/123/fd/9").symlink_to(file)
+    for more in ({"present": False}, {"driver": "kernel"}):
+        with pytest.raises(HostError) as raised:
+            planned(machine, **more)
+        assert str(raised.value).startswith("vpp_main (process 123) drives eth1 (0000:00:08.0) now: stop it first")
+    assert not planned(machine, driver=driver).changed, "who has what he is to have is not disturbed"
+    (machine.root / "proc/123/fd/9").unlink()
+    assert planned(machine, present=False).changed
+
+
 def test_a_plan_changes_nothing(machine: Kernel) -> None:
     before = picture(machine)
     made = planned(machine)
