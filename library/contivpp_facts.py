@@ -61,7 +61,11 @@ ansible_facts:
           description: Drivers of user space that are there or can be loaded, and whether VFIO goes without an IOMMU.
           type: dict
           returned: success
-        taken: {description: Addresses of the NICs that were taken from the kernel., type: list, returned: success}
+        taken:
+          description: Addresses of the NICs that were taken from the kernel, each with all names it may be asked for by.
+          type: dict
+          returned: success
+          sample: {"0000:00:08.0": ["0000:00:08.0", "00:08.0", eth1, "52:54:00:00:00:08"]}
         hugepages: {description: All pools with their pages and those that are free., type: list, returned: success}
         cpus: {description: Cores that are present, online and isolated, by NUMA node., type: dict, returned: success}
         cpu_layout:
@@ -104,7 +108,7 @@ def main():
             "nics": [nic.as_dict() for nic in found.inventory.nics],
             "iommu": found.inventory.iommu,
             "drivers": found.kernel.as_dict(),
-            "taken": sorted(found.memory),
+            "taken": taking.taken(found),
             "hugepages": [pool.as_dict() for pool in hugepages.read(system).pools],
             "cpus": cores.as_dict(),
         }

@@ -113,6 +113,18 @@ def read(system: System, *, node_ip: str = "", session: str = "") -> Found:
     )
 
 
+def taken(found: Found) -> dict[str, list[str]]:
+    """The addresses of the NICs that are not as they were, each with all names that it may be asked for by."""
+    return {
+        address: [
+            address,
+            *([address[len("0000:") :]] if address.startswith("0000:") else []),
+            *(text.lower() for link in origin["links"] for text in (link["name"], link["mac"])),
+        ]
+        for address, origin in sorted(found.memory.items())
+    }
+
+
 def plan(found: Found, wanted: Wanted) -> Plan:
     """Plans; pure.
 
@@ -326,11 +338,7 @@ def _see_that_nobody_drives(found: Found, nic: Nic, change: Change) -> None:
 def _remembered(found: Found, word: str) -> str | None:
     """The address of a NIC that we changed, by any of its names."""
     wanted = word.strip().lower()
-    for address, origin in sorted(found.memory.items()):
-        names = [text.lower() for link in origin["links"] for text in (link["name"], link["mac"])]
-        if wanted in (address, address[len("0000:") :], *names):
-            return address
-    return None
+    return next((address for address, names in taken(found).items() if wanted in names), None)
 
 
 def _shown(driver: str, order: str, there: tuple[Link, ...]) -> dict[str, Any]:

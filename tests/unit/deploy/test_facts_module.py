@@ -32,7 +32,7 @@ def test_what_matters_to_vpp_is_told_and_nothing_changes(node: Machine) -> None:
     assert main["default_route"] and main["node_ip"] and main["routes"][0]["destination"] == "10.0.0.0/24"
     assert spare["iommu_group"] == "7" and spare["numa_node"] == 0 and facts["iommu"]
     assert facts["hugepages"] == [{"size": "2M", "node": None, "pages": 12, "free": 4}]
-    assert facts["cpus"]["isolated"] == "2-5" and facts["taken"] == []
+    assert facts["cpus"]["isolated"] == "2-5" and facts["taken"] == {}
     assert facts["drivers"]["available"] == ["uio_pci_generic", "vfio-pci"]
     assert "cpu_layout" not in facts
 
@@ -40,7 +40,7 @@ def test_what_matters_to_vpp_is_told_and_nothing_changes(node: Machine) -> None:
 def test_a_nic_that_was_taken_is_told_with_its_name(node: Machine) -> None:
     assert node("contivpp_nic", nic="eth1")["changed"]
     facts = node("contivpp_facts", check=True)["ansible_facts"]["contivpp"]
-    assert facts["taken"] == ["0000:00:08.0"]
+    assert facts["taken"] == {"0000:00:08.0": ["0000:00:08.0", "00:08.0", "eth1", "52:54:00:00:00:08"]}
     assert [(nic["name"], nic["driver"]) for nic in facts["nics"]] == [("eth0", "e1000e"), ("eth1", "vfio-pci")]
 
 
