@@ -62,7 +62,7 @@ ansible_facts:
           type: dict
           returned: success
         taken:
-          description: Addresses of the NICs that were taken from the kernel, each with all names it may be asked for by.
+          description: Addresses of NICs that were taken from the kernel, each with all names it may be asked for by.
           type: dict
           returned: success
           sample: {"0000:00:08.0": ["0000:00:08.0", "00:08.0", eth1, "52:54:00:00:00:08"]}

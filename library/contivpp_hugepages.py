@@ -110,7 +110,7 @@ problems:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.contivpp.host import hugepages
+from ansible.module_utils.contivpp.host import hugepages, report
 from ansible.module_utils.contivpp.host.system import HostError, System
 
 PAGES = {
@@ -155,20 +155,16 @@ def main():
             found = hugepages.read(system)
     except HostError as error:
         module.fail_json(msg=str(error), problems=error.problems)
-    result = {
-        "changed": planned.changed,
-        "before": planned.before,
-        "after": planned.after,
-        "pools": [pool.as_dict() for pool in found.pools],
-    }
-    if module._diff:
-        result["diff"] = {
-            "before_header": "huge pages",
-            "after_header": "huge pages",
-            "before": planned.before,
-            "after": planned.after,
-        }
-    module.exit_json(**result)
+    module.exit_json(
+        **report.result(
+            "huge pages",
+            planned.before,
+            planned.after,
+            changed=planned.changed,
+            with_diff=module._diff,
+            pools=[pool.as_dict() for pool in found.pools],
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ problems:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.contivpp.host import kernel
+from ansible.module_utils.contivpp.host import kernel, report
 from ansible.module_utils.contivpp.host.system import HostError, System
 
 
@@ -80,15 +80,9 @@ def main():
             kernel.apply(system, planned)
     except HostError as error:
         module.fail_json(msg=str(error), problems=error.problems)
-    result = {"changed": planned.changed, "before": planned.before, "after": planned.after}
-    if module._diff:
-        result["diff"] = {
-            "before_header": "kernel",
-            "after_header": "kernel",
-            "before": planned.before,
-            "after": planned.after,
-        }
-    module.exit_json(**result)
+    module.exit_json(
+        **report.result("kernel", planned.before, planned.after, changed=planned.changed, with_diff=module._diff)
+    )
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ problems:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.contivpp.host import taking, uses
+from ansible.module_utils.contivpp.host import report, taking, uses
 from ansible.module_utils.contivpp.host.system import HostError, System
 
 
@@ -130,22 +130,17 @@ def main():
             taking.apply(system, planned)
     except HostError as error:
         module.fail_json(msg=str(error), problems=error.problems)
-    result = {
-        "changed": planned.changed,
-        "address": planned.address,
-        "before": planned.before,
-        "after": planned.after,
-        "steps": planned.steps,
-    }
-    if module._diff:
-        header = "NIC %s" % planned.address
-        result["diff"] = {
-            "before_header": header,
-            "after_header": header,
-            "before": planned.before,
-            "after": planned.after,
-        }
-    module.exit_json(**result)
+    module.exit_json(
+        **report.result(
+            "NIC %s" % planned.address,
+            planned.before,
+            planned.after,
+            changed=planned.changed,
+            with_diff=module._diff,
+            address=planned.address,
+            steps=planned.steps,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ problems:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.contivpp.host import startup_conf_host
+from ansible.module_utils.contivpp.host import report, startup_conf_host
 from ansible.module_utils.contivpp.host.startup_conf import HEADER, StartupConfError, changes, from_yaml, plan
 from ansible.module_utils.contivpp.host.state import Memory
 from ansible.module_utils.contivpp.host.system import HostError, System
@@ -149,12 +149,11 @@ def shown(differences):
 
 
 def difference(path, differences):
-    return {
-        "before_header": path,
-        "after_header": path,
-        "before": {change.path: change.before for change in differences if change.before is not None},
-        "after": {change.path: change.after for change in differences if change.after is not None},
-    }
+    return report.difference(
+        path,
+        {change.path: change.before for change in differences if change.before is not None},
+        {change.path: change.after for change in differences if change.after is not None},
+    )
 
 
 def main():

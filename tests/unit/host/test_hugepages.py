@@ -9,7 +9,7 @@ from contivpp.host import boot, hugepages
 from contivpp.host.hugepage_mounts import unit_name
 from contivpp.host.hugepages import Plan, Wanted
 from contivpp.host.system import HostError
-from tests.unit.host.kernel import Kernel
+from tests.unit.host.kernel import Kernel, Killed, killed_at
 
 ALL = "sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
 MEMORY = "var/lib/contiv/host/hugepages.json"
@@ -212,28 +212,12 @@ def test_units_have_the_names_that_systemd_wants(path: str, name: str) -> None:
 def test_a_run_that_was_killed_anywhere_ends_right_when_it_is_repeated(
     machine: Kernel, interrupted_at: int, wished: bool
 ) -> None:
-    class Killed(BaseException):
-        pass
-
     wanted = [Wanted("2M", 64, node=0), Wanted("1G", 1, node=1)]
     mounts = [("/dev/huge", "1G")]
     before = files(machine)
     if not wished:
         do(machine, *wanted, mounts=mounts)
-    system, left = machine.system(), interrupted_at
-    command, save, remove = system.command, system.save, system.remove
-
-    def once(what: Any) -> Any:
-        def call(*words: Any, **more: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise Killed
-            return what(*words, **more)
-
-        return call
-
-    system.command, system.save, system.remove = once(command), once(save), once(remove)
+    system = killed_at(machine.system(), interrupted_at)
     given = (wanted, mounts) if wished else ([], [])
     with contextlib.suppress(Killed):
         hugepages.apply(system, hugepages.plan(hugepages.read(system), given[0], mounts=given[1]))

@@ -9,7 +9,7 @@ import pytest
 from contivpp.host import boot, nics, taking
 from contivpp.host.system import HostError
 from contivpp.host.taking import Plan, Wanted
-from tests.unit.host.kernel import Kernel
+from tests.unit.host.kernel import Kernel, Killed, killed_at
 
 MAIN, SPARE = "0000:00:03.0", "0000:00:08.0"
 MEMORY = "var/lib/contiv/host/nics.json"
@@ -201,26 +201,10 @@ def test_a_driver_that_does_not_take_it_leaves_the_nic_with_its_addresses_and_no
 def test_a_run_that_was_killed_anywhere_ends_right_when_it_is_repeated(
     machine: Kernel, interrupted_at: int, present: bool
 ) -> None:
-    class Killed(BaseException):
-        pass
-
     before = picture(machine)
     if not present:
         do(machine)
-    system, left = machine.system(), interrupted_at
-    command, save, remove = system.command, system.save, system.remove
-
-    def once(what: Any) -> Any:
-        def call(*words: Any, **more: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise Killed
-            return what(*words, **more)
-
-        return call
-
-    system.command, system.save, system.remove = once(command), once(save), once(remove)
+    system = killed_at(machine.system(), interrupted_at)
     made = taking.plan(taking.read(system), Wanted("eth1", present=present))
     with contextlib.suppress(Killed):
         taking.apply(system, made)
