@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Callable, Mapping
 
-from . import cpus, hugepages, kernel, taking
+from . import cpus, hugepages, kernel, startup_conf_host, taking
+from .drivers import USER_SPACE
+from .startup_conf import StartupConf, StartupConfError, from_yaml
 from .system import HostError, System
 
 
@@ -16,16 +18,19 @@ def problems(wanted: Mapping[str, Any], system: System, *, session: str = "") ->
 
     Args:
         wanted: {"nics": [{"nic", "driver", "noiommu"}], "hugepages": [{"size", "count", "node", "free"}],
-            "mounts": [{"path", "size"}], "modules": [...], "sysctl": {...}, "cpu": the block of startup.conf,
-            "workers": how many are to be laid out, "numa_node": where, "node_ip": the node's address in Kubernetes}.
+            "mounts": [{"path", "size"}], "modules": [...], "sysctl": {...}, "startup_conf": what of it somebody chose,
+            "strict": whether settings that are not known are refused, "workers": how many are to be laid out,
+            "numa_node": where, "node_ip": the node's address in Kubernetes}.
         system: the machine.
         session: the address that Ansible's session came in by.
     """
     found: list[str] = []
-    found += _of(lambda: _nics(wanted, system, session))
+    chosen: list[StartupConf] = []
+    found += _of(lambda: _startup_conf(wanted, system, chosen))
+    devices = [address.lower() for conf in chosen for address, _ in conf.dpdk.dev]
+    found += _of(lambda: _nics(wanted, system, session, devices))
     found += _of(lambda: _hugepages(wanted, system))
     found += _of(lambda: _kernel(wanted, system))
-    found += _of(lambda: _cpus(wanted, system))
     return found
 
 
@@ -36,13 +41,13 @@ def _of(look: Callable[[], list[str]]) -> list[str]:
         return error.problems
 
 
-def _nics(wanted: Mapping[str, Any], system: System, session: str) -> list[str]:
-    if not wanted.get("nics"):
+def _nics(wanted: Mapping[str, Any], system: System, session: str, devices: list[str]) -> list[str]:
+    if not wanted.get("nics") and not devices:
         return []
     there = taking.read(system, node_ip=str(wanted.get("node_ip") or ""), session=session)
     found: list[str] = []
     names: dict[str, str] = {}
-    for entry in wanted["nics"]:
+    for entry in wanted.get("nics") or []:
         one = taking.Wanted(
             nic=str(entry.get("nic", "")),
             driver=str(entry.get("driver", "vfio-pci")),
@@ -56,7 +61,18 @@ def _nics(wanted: Mapping[str, Any], system: System, session: str) -> list[str]:
         if address in names:
             found.append("%s and %s are the same NIC (%s): name it once" % (names[address], one.nic, address))
         names[address] = one.nic
+    if not found:
+        found = [
+            "dpdk.dev %s: VPP would take this NIC from the kernel itself, and nobody would give it back: name it in"
+            " host_nics" % nic.address
+            for nic in there.inventory.nics
+            if nic.address in devices and nic.address not in names and _would_be_taken(nic.driver)
+        ]
     return found
+
+
+def _would_be_taken(driver: str) -> bool:
+    return driver not in USER_SPACE and not driver.startswith("mlx")
 
 
 def _hugepages(wanted: Mapping[str, Any], system: System) -> list[str]:
@@ -82,16 +98,23 @@ def _kernel(wanted: Mapping[str, Any], system: System) -> list[str]:
     return []
 
 
-def _cpus(wanted: Mapping[str, Any], system: System) -> list[str]:
-    there = cpus.read(system)
-    found = cpus.problems(there, wanted.get("cpu") or {})
+def _startup_conf(wanted: Mapping[str, Any], system: System, chosen: list[StartupConf]) -> list[str]:
+    """Reads what was chosen, as the file would have it, and leaves it in `chosen` when it can be read."""
+    found: list[str] = []
+    settings = dict(wanted.get("startup_conf") or {})
     workers = int(wanted.get("workers") or 0)
     if workers:
         try:
-            cpus.layout(there, workers, node=_number(wanted.get("numa_node")))
+            layout = cpus.layout(cpus.read(system), workers, node=_number(wanted.get("numa_node")))
+            settings["cpu"] = {**layout.as_settings(), **(settings.get("cpu") or {})}
         except HostError as error:
             found += error.problems
-    return found
+    try:
+        conf = from_yaml(settings, strict=bool(wanted.get("strict", True)))
+    except StartupConfError as error:
+        return found + error.problems
+    chosen.append(conf)
+    return found + startup_conf_host.problems(system, conf)
 
 
 def _number(value: Any) -> int | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping
 
-from . import boot, drivers, links, nics, uses
+from . import boot, drivers, nics, returning, uses
 from .drivers import KERNEL, USER_SPACE, Change, Kernel
 from .links import Link
 from .nics import Inventory, Nic
@@ -22,8 +22,6 @@ from .uses import Use
 SUBJECT = "nics"
 NO_IOMMU_ORDER = "noiommu"
 VFIO_MEMORY = "vfio"
-TRIES = 100
-SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -209,43 +207,6 @@ def verify(system: System, planned: Plan) -> list[str]:
     return wrong
 
 
-def bring_back_links(system: System, address: str, before: tuple[Link, ...]) -> list[str]:
-    """Gives the links of a NIC that the kernel has again the names, addresses and routes that they had.
-
-    Returns:
-        A sentence for each thing that could not be put back.
-
-    Raises:
-        HostError: iproute2 cannot be asked.
-    """
-    if not before:
-        return []
-    there: list[Link] = []
-
-    def has_come() -> bool:
-        there[:] = [link for nic in nics.read(system).nics if nic.address == address for link in nic.links]
-        return len(there) >= len(before)
-
-    if not system.wait(has_come, tries=TRIES, seconds=SECONDS):
-        return ["%s has not got its link %s back: see the kernel's log (dmesg)" % (address, before[0].name)]
-    system.run("udevadm", "settle", "--timeout=10")  # it may be about to rename the link
-    has_come()
-    problems = []
-    for old in before:
-        now = next((link for link in there if link.mac == old.mac), there[0] if len(there) == 1 else None)
-        if now is None:
-            problems.append("%s has no link with the MAC %s any more: set %s up by hand" % (address, old.mac, old.name))
-            continue
-        if now.name != old.name:
-            system.run("ip", "link", "set", "dev", now.name, "down")
-            if system.run("ip", "link", "set", "dev", now.name, "name", old.name).code != 0:
-                problems.append("%s cannot be called %s again: rename it" % (now.name, old.name))
-                problems += links.restore(system, old, now.name)
-                continue
-        problems += links.restore(system, old, old.name)
-    return problems
-
-
 def _giving_back(found: Found, wanted: Wanted) -> Plan:
     address = _remembered(found, wanted.nic)
     if address is None:
@@ -288,7 +249,7 @@ def _give_back(system: System, planned: Plan, memory: Memory) -> None:
     problems: list[str] = []
     if planned.change is not None:
         drivers.apply(system, planned.change)
-        problems += bring_back_links(system, planned.address, planned.restore)
+        problems += returning.bring_back(system, planned.address, planned.restore)
     if problems:
         raise HostError(*problems, "run it again, or remove %s to leave it so" % memory.path)
     _forget(system, planned.address, memory)
@@ -319,7 +280,7 @@ def _undo(system: System, planned: Plan, memory: Memory) -> list[str]:
     origin = memory.all().get(planned.address)
     problems: list[str] = []
     if planned.nic is not None and planned.nic.links:
-        problems = bring_back_links(system, planned.address, planned.nic.links)
+        problems = returning.bring_back(system, planned.address, planned.nic.links)
     if not problems and planned.origin is not None and origin is not None:
         _forget(system, planned.address, memory)
     return problems

@@ -33,8 +33,7 @@ def test_what_can_be_had_is_no_problem_and_nothing_changes(machine: Kernel) -> N
             hugepages=[{"size": "2M", "count": 100, "free": 50}],
             mounts=[{"path": "/dev/huge"}],
             modules=["vfio-pci"],
-            cpu={"main-core": 1, "corelist-workers": "2-3"},
-            workers=3,
+            startup_conf={"cpu": {"main-core": 1, "corelist-workers": "2-3"}, "dpdk": {"dev": {"0000:00:08.0": {}}}},
             node_ip="10.0.0.5",
         )
         == []
@@ -50,19 +49,19 @@ def test_all_that_cannot_be_had_is_told_at_once(machine: Kernel) -> None:
         hugepages=[{"size": "2M", "count": 1000}],
         modules=["nosuch"],
         sysctl={"vm.nosuch": 1},
-        cpu={"main-core": 1, "corelist-workers": "2-9"},
+        startup_conf={"cpu": {"main-core": 1, "corelist-workers": "2-9"}},
         workers=9,
     )
     for number, part in enumerate(
         [
+            "9 workers are asked for",
+            "cpu.corelist-workers: this host has no core 4-9, only 0-3: correct the list",
             "there is no NIC eth7 on this host",
             "eth0 (0000:00:03.0) carries the default route",
             "eth1 (0000:00:08.0) is in use: the file system at /srv comes from 10.9.0.9",
             "1000 more pages of 2M need 2000 MiB and only 1024 MiB of memory can be had",
             "this kernel has no module nosuch",
             "this kernel has no parameter vm.nosuch",
-            "cpu.corelist-workers: this host has no core 4-9, only 0-3: correct the list",
-            "9 workers are asked for",
         ]
     ):
         assert part in problems[number]
@@ -88,3 +87,29 @@ def test_pages_that_ours_has_already_are_not_missed(machine: Kernel) -> None:
     assert "only 3 of 100 pages of 2M are free and 50 are needed" in problem
     machine.active.add("contiv-vpp")
     assert found(machine, hugepages=wanted) == []
+
+
+def test_what_startup_conf_cannot_be_is_a_problem_before_anything_is_changed(machine: Kernel) -> None:
+    [problem] = found(machine, startup_conf={"unix": {"pol-sleep-usec": 100}})
+    assert problem == "unix.pol-sleep-usec: is not a setting that is known; did you mean poll-sleep-usec?"
+    assert found(machine, startup_conf={"unix": {"pol-sleep-usec": 100}}, strict=False) == []
+    [problem] = found(machine, startup_conf={"dpdk": {"dev": {"0000:00:99.0": {}}}})
+    assert problem.startswith("dpdk.dev 0000:00:99.0: this host has no such device")
+
+
+def test_workers_that_are_laid_out_are_those_that_a_nic_may_name(machine: Kernel) -> None:
+    nic = {"0000:00:08.0": {"num-rx-queues": 2, "workers": "0-1"}}
+    assert found(machine, workers=2, startup_conf={"dpdk": {"dev": nic}}, nics=[{"nic": "eth1"}]) == []
+    [problem] = found(machine, workers=1, startup_conf={"dpdk": {"dev": nic}}, nics=[{"nic": "eth1"}])
+    assert "there is no worker 1" in problem
+
+
+def test_a_nic_that_vpp_would_take_and_nobody_give_back_is_a_problem(machine: Kernel) -> None:
+    wanted = {"dpdk": {"dev": {"default": {}, "0000:00:08.0": {}}}}
+    [problem] = found(machine, startup_conf=wanted)
+    assert problem.startswith("dpdk.dev 0000:00:08.0: VPP would take this NIC from the kernel itself")
+    assert found(machine, startup_conf=wanted, nics=[{"nic": "eth1"}]) == []
+    machine.loaded("vfio-pci")
+    machine._unbind("0000:00:08.0")
+    machine._bind("0000:00:08.0", "vfio-pci")
+    assert found(machine, startup_conf=wanted) == [], "somebody has bound it already"

@@ -235,6 +235,32 @@ def test_an_address_that_cannot_be_put_back_is_named_and_not_forgotten(machine: 
     assert (machine.root / MEMORY).exists()
 
 
+def test_what_the_hosts_own_network_takes_off_again_is_put_back_until_it_stays(machine: Kernel) -> None:
+    before = picture(machine)
+    do(machine)
+    times = iter(range(100))
+    pause = machine.pause
+
+    def networkd(seconds: float) -> None:
+        pause(seconds)
+        if next(times) < 2:  # it sets the new link up as its own files say
+            machine.links["eth1"]["addr_info"].clear()
+            machine.routes["4"] = [route for route in machine.routes["4"] if route["dev"] != "eth1"]
+            machine.routes["6"] = []
+
+    machine.pause = networkd  # type: ignore[method-assign]
+    do(machine, present=False)
+    assert picture(machine) == before
+
+
+def test_a_network_that_never_leaves_it_alone_is_told(machine: Kernel) -> None:
+    do(machine)
+    machine.pause = lambda seconds: machine.links["eth1"]["addr_info"].clear()  # type: ignore[method-assign]
+    with pytest.raises(HostError, match="somebody takes addresses or routes of eth1 off again"):
+        do(machine, present=False)
+    assert (machine.root / MEMORY).exists()
+
+
 def test_a_memory_that_cannot_be_read_stops_everything(machine: Kernel) -> None:
     machine.put(MEMORY, "{")
     with pytest.raises(HostError, match=r"nics.json is damaged .* repair it, or remove it"):
