@@ -56,7 +56,7 @@ options:
   host:
     description:
       - What the host is to give VPP, as C({nics, hugepages, hugepages_now, mounts, modules, sysctl, startup_conf,
-        strict, workers, numa_node, node_ip}), with the names of C(contivpp_nic), C(contivpp_hugepages),
+        strict, workers, numa_node, node_ip, uplink}), with the names of C(contivpp_nic), C(contivpp_hugepages),
         C(contivpp_kernel) and C(startup.conf).
     type: dict
     default: {}

@@ -20,7 +20,7 @@ def problems(wanted: Mapping[str, Any], system: System, *, session: str = "") ->
         wanted: {"nics": [{"nic", "driver", "noiommu"}], "hugepages": [{"size", "count", "node", "free"}],
             "mounts": [{"path", "size"}], "modules": [...], "sysctl": {...}, "startup_conf": what of it somebody chose,
             "strict": whether settings that are not known are refused, "workers": how many are to be laid out,
-            "numa_node": where, "node_ip": the node's address in Kubernetes}.
+            "numa_node": where, "node_ip": the node's address in Kubernetes, "uplink": the NIC that nodeConfig names}.
         system: the machine.
         session: the address that Ansible's session came in by.
     """
@@ -54,10 +54,16 @@ def _nics(wanted: Mapping[str, Any], system: System, session: str, devices: list
             no_iommu=bool(entry.get("noiommu", False)),
         )
         try:
-            address = taking.plan(there, one).address
+            planned = taking.plan(there, one)
         except HostError as error:
             found += error.problems
             continue
+        address = planned.address
+        if planned.nic is not None and planned.nic.name and planned.nic.name == wanted.get("uplink"):
+            found.append(
+                "%s is in host_nics, so the kernel will have no link of that name: give interfaceName in nodeConfig"
+                " VPP's name of it, which has a slash in it, or take it out of host_nics" % planned.nic.name
+            )
         if address in names:
             found.append("%s and %s are the same NIC (%s): name it once" % (names[address], one.nic, address))
         names[address] = one.nic

@@ -113,3 +113,9 @@ def test_a_nic_that_vpp_would_take_and_nobody_give_back_is_a_problem(machine: Ke
     machine._unbind("0000:00:08.0")
     machine._bind("0000:00:08.0", "vfio-pci")
     assert found(machine, startup_conf=wanted) == [], "somebody has bound it already"
+
+
+def test_an_uplink_cannot_be_the_kernels_and_vpps_at_once(machine: Kernel) -> None:
+    [problem] = found(machine, nics=[{"nic": "0000:00:08.0"}], uplink="eth1")
+    assert problem.startswith("eth1 is in host_nics, so the kernel will have no link of that name")
+    assert found(machine, nics=[{"nic": "eth1"}], uplink="GigabitEthernet0/8/0") == []
