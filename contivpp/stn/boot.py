@@ -95,9 +95,7 @@ def _leave(journal: Journal, reason: str, store: Store, drivers: Drivers, *, boo
     return "releasing"
 
 
-def _await(
-    nic: SavedNic, machine: Machine, *, clock: Callable[[], float], sleep: Callable[[float], None]
-) -> None:
+def _await(nic: SavedNic, machine: Machine, *, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
     """Until the kernel has found the NIC, or for a while: it may be late."""
     deadline = clock() + APPEARING
     while clock() < deadline:

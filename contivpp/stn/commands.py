@@ -6,7 +6,6 @@ import subprocess
 from collections.abc import Callable, Sequence
 
 
-
 class CommandError(Exception):
     """A program failed; the sentence has what it said."""
 

@@ -87,7 +87,7 @@ class SavedNic(msgspec.Struct, frozen=True, kw_only=True):
     ipv6_off: bool = False
     addresses: tuple[SavedAddress, ...] = ()
     routes: tuple[SavedRoute, ...] = ()
-    managers: dict[str, list[str]] = {}  # noqa: RUF012 - msgspec copies empty defaults
+    managers: dict[str, list[str]] = {}
     saved_at: float = 0.0
 
     @property

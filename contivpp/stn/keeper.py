@@ -1,9 +1,9 @@
 """The keeper of the stolen NIC: what contiv-stn does, one thing at a time, and what it does by itself.
 
-The journal is written before each change of what is true, so that the keeper can be killed at any time: `recover` looks
-at it and goes on. A NIC whose taking was interrupted goes back; one that was taken is watched with the time that is left;
-one whose return was interrupted goes on returning. A return that fails is tried again until it works. Whoever asked may
-have lost the connection by what was asked for: nothing that has begun depends on who waits for it.
+The journal is written before each change of what is true, so that the keeper can be killed at any time: `recover`
+looks at it and goes on. A NIC whose taking was interrupted goes back; one that was taken is watched with the time that
+is left; one whose return was interrupted goes on returning. A return that fails is tried again until it works. Whoever
+asked may have lost the connection by what was asked for: nothing that has begun depends on who waits for it.
 """
 
 from __future__ import annotations
@@ -149,9 +149,7 @@ class Keeper:
         return nic
 
     def _look(self, wanted: Wanted) -> SavedNic:
-        return saved_nic(
-            wanted, self._machine, self._drivers, self._others, node_ip=self._node_ip, now=self._clock()
-        )
+        return saved_nic(wanted, self._machine, self._drivers, self._others, node_ip=self._node_ip, now=self._clock())
 
     async def steal(self, request: Request) -> Report:
         """Takes a NIC; with a delay it only says that it will. One that is stolen already stays so.
@@ -161,9 +159,9 @@ class Keeper:
             StealFailedError: it failed, and the NIC is as it was, or is being given back.
         """
         journal = self._journal
-        if journal is not None and journal.phase in ("stolen", "confirmed"):
-            if request.wanted.name in ("", journal.nic.name):
-                return self.report()
+        same = journal is not None and request.wanted.name in ("", journal.nic.name)
+        if same and journal is not None and journal.phase in ("stolen", "confirmed"):
+            return self.report()
         if request.delay:
             await self.look(request)
             self._begin(self._steal_later(request))
@@ -183,9 +181,7 @@ class Keeper:
             probe = await self._probes.choose([*checks.gateways_of(nic), *self._extra])
             if not probe:
                 log.warning("nothing that %s leads to answers probes: the agent's readiness has to do", nic.name)
-            journal = Journal(
-                phase="stealing", nic=nic, boot=self._boot, word=request.word > 0, probe=probe
-            )
+            journal = Journal(phase="stealing", nic=nic, boot=self._boot, word=request.word > 0, probe=probe)
             coming = max(self._limits.coming_up, request.word)
             return await self._take(journal, coming)
 
@@ -204,7 +200,12 @@ class Keeper:
             raise StealFailedError(reason) from error
         self._watch = Watch(self._limits, self._clock)
         await self._save(msgspec.structs.replace(journal, phase="stolen", deadline=self._clock() + coming))
-        log.info("%s is taken after %.2f s; it goes back within %g s unless all is well", nic.name, self._clock() - start, coming)
+        log.info(
+            "%s is taken after %.2f s; it goes back within %g s unless all is well",
+            nic.name,
+            self._clock() - start,
+            coming,
+        )
         return self.report()
 
     async def confirm(self, name: str) -> Report:
@@ -278,7 +279,7 @@ class Keeper:
     async def run(self) -> None:
         """Watches for ever."""
         while True:
-            await self.step()
+            await asyncio.shield(self._begin(self.step()))  # `stop` waits for what has begun
             notify("WATCHDOG=1")
             await asyncio.sleep(_PERIOD)
 
@@ -432,5 +433,3 @@ class Keeper:
         task = self._begin(work)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(task)
-
-

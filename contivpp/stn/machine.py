@@ -23,6 +23,8 @@ from contivpp.stn.journal import SavedAddress, SavedNic, SavedRoute
 
 _PCI: Final = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _TABLE: Final = "contiv-stn"
+_NO_TABLE: Final = f"table netdev {_TABLE}\ndelete table netdev {_TABLE}\n"
+"""Whether there is one or not."""
 _UP: Final = 0x1
 
 
@@ -184,9 +186,8 @@ class Machine:
         Raises:
             CommandError: nft is missing, or the kernel has no such hook.
         """
-        chain = f'type filter hook ingress device "{name}" priority 0; policy drop;'
-        text = f"table netdev {_TABLE}\ndelete table netdev {_TABLE}\ntable netdev {_TABLE} {{\nchain deaf {{\n{chain}\n}}\n}}\n"
-        self._run(["nft", "-f", "-"], given=text)
+        chain = f'chain deaf {{\ntype filter hook ingress device "{name}" priority 0; policy drop;\n}}'
+        self._run(["nft", "-f", "-"], given=f"{_NO_TABLE}table netdev {_TABLE} {{\n{chain}\n}}\n")
 
     def let_hear(self) -> None:
         """Ends that; when it was not so that is no error.
@@ -195,7 +196,7 @@ class Machine:
             CommandError: the kernel does not do it.
         """
         try:
-            self._run(["nft", "-f", "-"], given=f"table netdev {_TABLE}\ndelete table netdev {_TABLE}\n")
+            self._run(["nft", "-f", "-"], given=_NO_TABLE)
         except CommandError as error:
             if "not installed" not in str(error):
                 raise

@@ -128,9 +128,7 @@ class Ifupdown:
 
     name = "ifupdown"
 
-    def __init__(
-        self, root: Path = Path("/"), run: Run = run, *, kill: Callable[[int, int], None] = os.kill
-    ) -> None:
+    def __init__(self, root: Path = Path("/"), run: Run = run, *, kill: Callable[[int, int], None] = os.kill) -> None:
         """Takes the file system, who runs programs, and who sends signals."""
         self._root = root
         self._interfaces = root / "etc/network/interfaces"

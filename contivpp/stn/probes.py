@@ -56,7 +56,7 @@ class NodeProbes:
         return await _connects(asyncio.open_unix_connection(str(self._vpp_socket)))
 
     async def agent(self) -> tuple[bool, bool]:
-        """See `Probes.agent`. Whatever speaks HTTP there is the agent; one that wants TLS or a password answers as well."""
+        """See `Probes.agent`. Whoever answers is the agent, also one that wants TLS or a password."""
         host, port = self._agent
         try:
             async with asyncio.timeout(2 * _WITHIN):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from contivpp.daemon import tasks
@@ -42,7 +42,7 @@ class Settings:
     agent_url: str = "http://127.0.0.1:9999"
     vpp_unit: str = "contiv-vpp.service"
     agent_unit: str = "contiv-agent.service"
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,5 @@ async def run(settings: Settings, tools: Tools) -> int:
     """
     keeper = keeper_of(settings, tools)
     server = StnServer(keeper, settings.socket)
-    await server.start()  # who asks meanwhile waits: the NIC comes first
-    await keeper.recover()
+    await keeper.recover()  # the NIC comes first
     return await tasks.run({"server": server.run(), "keeper": keeper.run()})

@@ -70,7 +70,7 @@ def addresses_of(index: int) -> tuple[SavedAddress, ...]:
                 message=payload.hex(),
                 valid=valid,
                 preferred=preferred,
-                automatic=made or announced or ip.is_link_local and family == socket.AF_INET6,
+                automatic=made or announced or (ip.is_link_local and family == socket.AF_INET6),
             )
         )
     return tuple(found)
@@ -259,7 +259,7 @@ def _lifetimes(cache: bytes | None) -> tuple[int, int]:
 def _dump(kind: int, payload: bytes) -> Iterable[bytes]:
     with _open() as connection:
         connection.send(_HEADER.pack(_HEADER.size + len(payload), kind, _REQUEST | _DUMP, 1, 0) + payload)
-        found = []
+        found: list[bytes] = []
         while True:
             for answer, body in _parts(connection.recv(_RECEIVE)):
                 if answer == _DONE:

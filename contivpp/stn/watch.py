@@ -1,9 +1,9 @@
 """When a stolen NIC is given back: pure decisions, from what is seen each second.
 
-A NIC that was just taken has until a deadline: VPP and the agent must run, the gateway must answer by the new path, and,
-if that was asked for, somebody must say that the node is reached. Later on each of these may be missing for a while, the
-grace, and not longer. That nothing is wrong for ever with a gateway that answered nobody before is known; then the
-agent's readiness has to do, and a word.
+A NIC that was just taken has until a deadline: VPP and the agent must run, the gateway must answer by the new path,
+and, if that was asked for, somebody must say that the node is reached. Later on each of these may be missing for a
+while, and not longer. A gateway that answered nobody before the NIC was taken is not asked: then the agent must be
+ready instead.
 """
 
 from __future__ import annotations
