@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from contivpp.stn import managers
 from contivpp.stn.drivers import Drivers
-from contivpp.stn.journal import AF_PACKET, SavedNic
+from contivpp.stn.journal import AF_PACKET, MAIN, SavedNic
 from contivpp.stn.machine import Link, Machine
 from contivpp.stn.managers import Manager
 
@@ -98,7 +98,9 @@ def saved_nic(
 
 def gateways_of(nic: SavedNic) -> list[str]:
     """Where the default routes of a NIC lead, IPv4 first; without link-local ones, which nobody reaches through VPP."""
-    found = {hop.via: None for route in nic.routes if not route.to for hop in route.hops if hop.via}
+    found = {
+        hop.via: None for route in nic.routes if not route.to and route.table == MAIN for hop in route.hops if hop.via
+    }
     usable = [one for one in found if not ipaddress.ip_address(one).is_link_local]
     return sorted(usable, key=lambda one: ipaddress.ip_address(one).version)
 

@@ -16,6 +16,8 @@ import msgspec
 
 Phase = Literal["stealing", "stolen", "confirmed", "releasing", "returned"]
 AF_PACKET: Final = "af_packet"
+MAIN: Final = 254
+"""The number of the kernel's main table."""
 
 
 class JournalError(Exception):
@@ -52,6 +54,7 @@ class SavedRoute(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         to: the subnet; "" for the default route.
         hops: those by this NIC.
+        table: its number.
         message: the kernel's own words for it (struct rtmsg and attributes), hexadecimal.
         automatic: whether the kernel makes it by itself: from an address, or announced by a router.
     """
@@ -60,6 +63,7 @@ class SavedRoute(msgspec.Struct, frozen=True, kw_only=True):
     hops: tuple[SavedHop, ...]
     metric: int
     message: str
+    table: int = MAIN
     automatic: bool = False
 
 

@@ -31,7 +31,8 @@ _BY_KERNEL: Final = (1, 2, 3)  # values of IFA_PROTO: loopback, router announcem
 _TEMPORARY, _PERMANENT, _MANAGES_TEMPORARY = 0x01, 0x80, 0x100
 _STATE: Final = 0x08 | 0x20 | 0x40 | 0x80  # of an address: failed, deprecated, tentative, permanent
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_MULTIPATH = 1, 4, 5, 6, 9
-_RTA_CACHEINFO, _RTA_VIA, _RTA_NH_ID = 12, 18, 30
+_RTA_CACHEINFO, _RTA_TABLE, _RTA_VIA, _RTA_NH_ID = 12, 15, 18, 30
+_LOCAL: Final = 255
 _ONLINK: Final = 0x4
 _CLONED: Final = 0x200
 _PROTO_KERNEL, _PROTO_RA = 2, 9
@@ -84,7 +85,9 @@ def routes_of(index: int) -> tuple[SavedRoute, ...]:
             _, length, _, _, table, protocol, _, kind, flags = _ROUTE.unpack_from(payload)
             attributes = dict(_attributes(payload, _ROUTE.size))
             hops = tuple(_hops(attributes, index, family))
-            if not hops or flags & _CLONED or kind != 1 or table == 255:
+            if _RTA_TABLE in attributes:
+                table = struct.unpack("=I", attributes[_RTA_TABLE])[0]
+            if not hops or flags & _CLONED or kind != 1 or table == _LOCAL:
                 continue
             destination = attributes.get(_RTA_DST)
             to = f"{ipaddress.ip_address(destination)}/{length}" if destination else ""
@@ -94,6 +97,7 @@ def routes_of(index: int) -> tuple[SavedRoute, ...]:
                     hops=hops,
                     metric=struct.unpack("=I", attributes[_RTA_PRIORITY])[0] if _RTA_PRIORITY in attributes else 0,
                     message=payload.hex(),
+                    table=table,
                     automatic=protocol in (_PROTO_KERNEL, _PROTO_RA),
                 )
             )

@@ -11,7 +11,7 @@ from contivpp.daemon.stn.client import SERVICE
 from contivpp.daemon.stn.client import stn_pb2 as messages
 from contivpp.daemon.unix_grpc import Method, UnixServer
 from contivpp.stn.checks import RefusedStealError, Wanted
-from contivpp.stn.journal import Journal, JournalError, SavedNic
+from contivpp.stn.journal import MAIN, Journal, JournalError, SavedNic
 from contivpp.stn.keeper import Keeper, Report, Request, StealFailedError
 
 log = logging.getLogger(__name__)
@@ -124,11 +124,10 @@ def _about(nic: SavedNic) -> Any:
         ip_addresses=[one.text for one in nic.addresses],
     )
     for route in nic.routes:
+        if route.table != MAIN or (route.automatic and route.to):  # the default route may be announced by a router
+            continue
         for hop in route.hops:
-            if hop.via:
-                reply.routes.add(
-                    destination_subnet=route.to, next_hop_ip=hop.via, metric=route.metric, weight=hop.weight
-                )
+            reply.routes.add(destination_subnet=route.to, next_hop_ip=hop.via, metric=route.metric, weight=hop.weight)
     return reply
 
 

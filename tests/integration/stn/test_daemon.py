@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from contivpp.daemon.stn.client import StnError
 from tests.integration.stn.world import ADDRESS, GATEWAY, World, world_of
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
@@ -21,7 +19,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 
 
 async def test_a_stolen_nic_is_vpps_and_comes_back_exactly_as_it_was(world: World) -> None:
-    before = world.picture()
+    before = world.settled_picture()
     state = await world.stolen()
     assert not world.nic_is_here()
     assert world.is_deaf() is (world.mode == "link")
@@ -31,7 +29,7 @@ async def test_a_stolen_nic_is_vpps_and_comes_back_exactly_as_it_was(world: Worl
     assert ("", GATEWAY) in [(hop.to, hop.via) for hop in state.routes]
     assert state.probed == f"icmp {GATEWAY}"
     await world.client.release("eth0", timeout=30)
-    assert world.picture() == before
+    assert world.settled_picture() == before
     assert not world.is_deaf()
     assert (await world.state()).phase == ""
     assert world.pings()

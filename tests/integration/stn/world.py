@@ -48,7 +48,20 @@ class World:
         for name in (self.node, self.gateway, self.parked):
             ip("netns", "add", name)
         ip("link", "set", "lo", "up", netns=self.node)
-        ip("link", "add", "name", "eth0", "type", "veth", "peer", "name", "port1", "netns", self.gateway, netns=self.node)
+        ip(
+            "link",
+            "add",
+            "name",
+            "eth0",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "port1",
+            "netns",
+            self.gateway,
+            netns=self.node,
+        )
         ip("link", "add", "name", "eth9", "type", "veth", "peer", "name", "eth9peer", netns=self.node)
         for link in ("eth9", "eth9peer"):
             ip("link", "set", link, "up", netns=self.node)
@@ -91,8 +104,21 @@ class World:
                     found.append(str({**route, "flags": [one for one in route["flags"] if one == "onlink"]}))
         return sorted(found)
 
+    def settled_picture(self) -> list[str]:
+        """Once the kernel has its own IPv6 address."""
+        deadline = time.monotonic() + 10
+        while True:
+            found = self.picture()
+            text = " ".join(found)
+            if "tentative" not in text and "'local': 'fe80" in text and "'type': 'local', 'dst': 'fe80" in text:
+                return found
+            assert time.monotonic() < deadline, found
+            time.sleep(0.1)
+
     def is_deaf(self) -> bool:
-        done = subprocess.run(["ip", "netns", "exec", self.node, "nft", "list", "tables"], capture_output=True, text=True)
+        done = subprocess.run(
+            ["ip", "netns", "exec", self.node, "nft", "list", "tables"], capture_output=True, check=False, text=True
+        )
         return "contiv-stn" in done.stdout
 
     def nic_is_here(self) -> bool:
@@ -103,7 +129,7 @@ class World:
 
     def pings(self) -> bool:
         words = ["ip", "netns", "exec", self.node, "ping", "-q", "-c", "1", "-W", "1", GATEWAY]
-        return subprocess.run(words, capture_output=True).returncode == 0
+        return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
     def reboot(self) -> None:
         """All that a restart of the machine takes away; nobody configures the NIC."""
@@ -259,7 +285,20 @@ class World:
 
     def connect(self) -> None:
         """The way through VPP: another link to the same network, with the node's address."""
-        ip("link", "add", "name", "vpp1", "type", "veth", "peer", "name", "port2", "netns", self.gateway, netns=self.node)
+        ip(
+            "link",
+            "add",
+            "name",
+            "vpp1",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "port2",
+            "netns",
+            self.gateway,
+            netns=self.node,
+        )
         ip("link", "set", "port2", "master", "br0", "up", netns=self.gateway)
         ip("link", "set", "vpp1", "up", netns=self.node)
         ip("addr", "add", f"{ADDRESS}/32", "dev", "vpp1", netns=self.node)
