@@ -47,6 +47,10 @@ class World:
         """A node whose NIC has addresses and routes of every kind."""
         for name in (self.node, self.gateway, self.parked):
             ip("netns", "add", name)
+        for name in ("default.dad_transmits", "all.dad_transmits"):  # nobody waits for the kernel's own address
+            for netns in (self.node, self.parked):
+                words = ["ip", "netns", "exec", netns, "sysctl", "-q", f"net.ipv6.conf.{name}=0"]
+                subprocess.run(words, check=True)
         ip("link", "set", "lo", "up", netns=self.node)
         ip(
             "link",
