@@ -133,12 +133,12 @@ class VppConnectivity:
     ) -> Mapping[str, Any]:
         """A route through the tunnel or the node; none in the main table to an address that the tunnel itself needs.
 
-        With a stolen NIC the host's own packets come by the pods' table as well, and must find the other node when it
-        has no tunnel: to an address that the tunnel needs everything goes by the NIC.
+        With a stolen NIC the host's own packets come by the pods' table as well, and must find the other node when there
+        is no tunnel to it: to an address that the tunnel needs, and to a node without one, everything goes by the NIC.
         """
         family = plan.of(version_of(address))
         needed = address in map(ip_of, node.addresses)
-        if family is None or (stolen and needed):
+        if family is None or (stolen and (needed or not node.addresses)):
             return {}
         if not self._overlay:
             next_hop = address_of(node, family.version)

@@ -149,7 +149,7 @@ def main() -> None:
         journal=store.path,
         node_ip=given.get("node_ip", ""),
         probe=given.get("probe", ()),
-        vpp_socket=folder / "vpp.sock",
+        vpp_socket=Path(given.get("vpp_socket", folder / "vpp.sock")),
         agent_url=f"http://127.0.0.1:{given['port']}",
         limits=Limits(*given["limits"]),
     )
