@@ -89,6 +89,7 @@ def saved_nic(
         driver=driver,
         dhcp=wanted.dhcp or any(one.valid and not one.automatic and ":" not in one.text for one in addresses),
         ipv6_off=machine.ipv6_is_off(name),
+        merging=machine.merges(name),
         addresses=addresses,
         routes=machine.routes(name),
         managers=managers.notes_of(others, name),

@@ -76,6 +76,7 @@ class SavedNic(msgspec.Struct, frozen=True, kw_only=True):
         kernel_driver: of the device.
         driver: what it is given to: a driver for user space, or `AF_PACKET`.
         ipv6_off: whether the kernel had no IPv6 on it.
+        merging: whether the kernel merged frames that it received.
         managers: who configured it, and is held off: see `managers`; their own notes by name.
         saved_at: when, in seconds of the clock that goes on while the machine sleeps.
     """
@@ -89,6 +90,7 @@ class SavedNic(msgspec.Struct, frozen=True, kw_only=True):
     driver: str = AF_PACKET
     dhcp: bool = False
     ipv6_off: bool = False
+    merging: bool = False
     addresses: tuple[SavedAddress, ...] = ()
     routes: tuple[SavedRoute, ...] = ()
     managers: dict[str, list[str]] = {}

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 FAILURES: Final = (CommandError, DriverError, MachineError, RefusedError, OSError)
 """What a step of the theft can raise."""
 _PERIOD: Final = 1.0
+_CHANCES: Final = 2
 _MENDING: Final = 30.0
 _AGAIN: Final = 5.0
 """Seconds between two attempts to give a NIC back, and for which a gateway must have answered the kernel again."""
@@ -136,17 +137,22 @@ class Keeper:
             raise RefusedStealError(f"{journal.nic.name} is {journal.phase} already: give it back first")
         nic = await asyncio.to_thread(self._look, request.wanted)
         if not request.wanted.force:
-            missing = []
-            if not await self._probes.vpp():
-                missing.append("VPP")
-            if not (await self._probes.agent())[0]:
-                missing.append("the agent")
-            if missing:
+            if missing := await self._not_running():
                 raise RefusedStealError(
                     f"{' and '.join(missing)} must run before {nic.name} is taken, or the node would be away for a "
                     "minute for nothing: start them, or take it with force"
                 )
         return nic
+
+    async def _not_running(self) -> list[str]:
+        """What of VPP and the agent does not run; a busy one has a second chance."""
+        missing: list[str] = []
+        for _ in range(_CHANCES):
+            vpp, (agent, _) = await asyncio.gather(self._probes.vpp(), self._probes.agent())
+            missing = [name for name, runs in (("VPP", vpp), ("the agent", agent)) if not runs]
+            if not missing:
+                break
+        return missing
 
     def _look(self, wanted: Wanted) -> SavedNic:
         return saved_nic(wanted, self._machine, self._drivers, self._others, node_ip=self._node_ip, now=self._clock())

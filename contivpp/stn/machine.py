@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from contivpp.dataplane.linux import offload
 from contivpp.stn import saved
 from contivpp.stn.commands import CommandError, Run, run
 from contivpp.stn.journal import SavedAddress, SavedNic, SavedRoute
@@ -128,6 +129,12 @@ class Machine:
         except OSError:
             return True
 
+    def merges(self, name: str) -> bool:
+        """Whether the kernel merges frames that a link receives."""
+        with contextlib.suppress(OSError):
+            return offload.merging("", name)
+        return False
+
     # ---- changing links
 
     def set_up(self, name: str, *, up: bool) -> None:
@@ -205,6 +212,11 @@ class Machine:
         """Switches IPv6 of a link off or on; where the kernel has none that is no error."""
         with contextlib.suppress(OSError):
             (self._conf / name / "disable_ipv6").write_text("1" if off else "0")
+
+    def set_merging(self, name: str, *, on: bool) -> None:
+        """Lets the kernel merge received frames, or not: AF_PACKET cuts what is larger than the MTU."""
+        with contextlib.suppress(OSError):  # a link that cannot is one that does not
+            offload.set_merging("", name, on=on)
 
     # ---- addresses and routes
 

@@ -18,6 +18,8 @@ from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 _WITHIN: Final = 1.0
+_AGENT_WITHIN: Final = 5.0
+"""Seconds for the agent, which may be in the middle of a large transaction."""
 _PORTS: Final = (53, 22, 443, 80, 179)
 _ECHO: Final = {4: (8, 0), 6: (128, 129)}  # of ICMP: request, reply
 
@@ -59,7 +61,7 @@ class NodeProbes:
         """See `Probes.agent`. Whoever answers is the agent, also one that wants TLS or a password."""
         host, port = self._agent
         try:
-            async with asyncio.timeout(2 * _WITHIN):
+            async with asyncio.timeout(_AGENT_WITHIN):
                 reader, writer = await asyncio.open_connection(host, port)
                 try:
                     writer.write(f"GET /readiness HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
