@@ -28,8 +28,9 @@ def problems(
     """Problems of a host that is to run VPP.
 
     Args:
-        wanted: {"uplink": the NIC for VPP, "steals": whether it gets the node's own, "address": the one that other nodes reach this host by, "alone": whether
-            there is no other node, "memory": MiB for VPP, "program": a file that must be there already or ""}.
+        wanted: {"uplink": the NIC for VPP, "steals": whether VPP gets the host's own instead, "address": the one that
+            other nodes reach this host by, "alone": whether there is no other node, "memory": MiB for VPP, "program": a
+            file that must be there already or ""}.
         links: as `ip -json address` says them; read from the host when None, as the rest.
         routes: as `ip -json route` says them.
         session: SSH_CONNECTION of this session.

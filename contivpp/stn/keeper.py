@@ -136,12 +136,11 @@ class Keeper:
         if journal is not None and journal.phase != "returned":
             raise RefusedStealError(f"{journal.nic.name} is {journal.phase} already: give it back first")
         nic = await asyncio.to_thread(self._look, request.wanted)
-        if not request.wanted.force:
-            if missing := await self._not_running():
-                raise RefusedStealError(
-                    f"{' and '.join(missing)} must run before {nic.name} is taken, or the node would be away for a "
-                    "minute for nothing: start them, or take it with force"
-                )
+        if not request.wanted.force and (missing := await self._not_running()):
+            raise RefusedStealError(
+                f"{' and '.join(missing)} must run before {nic.name} is taken, or the node would be away for a "
+                "minute for nothing: start them, or take it with force"
+            )
         return nic
 
     async def _not_running(self) -> list[str]:

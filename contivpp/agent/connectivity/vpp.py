@@ -133,8 +133,8 @@ class VppConnectivity:
     ) -> Mapping[str, Any]:
         """A route through the tunnel or the node; none in the main table to an address that the tunnel itself needs.
 
-        With a stolen NIC the host's own packets come by the pods' table as well, and must find the other node when there
-        is no tunnel to it: to an address that the tunnel needs, and to a node without one, everything goes by the NIC.
+        With a stolen NIC the host's own packets come by the pods' table as well, and must find the other node when
+        there is no tunnel: to an address that the tunnel needs, and to a node without one, all goes by the NIC.
         """
         family = plan.of(version_of(address))
         needed = address in map(ip_of, node.addresses)

@@ -25,7 +25,7 @@ _REQUEST: Final = struct.Struct("16sP16x")
 
 
 def merging(netns: str, link: str) -> bool:
-    """Whether the kernel merges frames that a link receives, to larger ones than its MTU; raises as `checksums` does."""
+    """Whether the kernel merges frames that a link receives to larger ones; raises as `checksums` does."""
     return bool(_ask(netns, link, _GET_MERGING, 0))
 
 
