@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
 PCI: Final = "pci "
-_NUMBERS: Final = re.compile(r"Ethernet((?:[0-9a-f]+/){2,3}[0-9a-f])$")
+_NUMBERS: Final = re.compile(r"Ethernet-?((?:[0-9a-f]+/){2,3}[0-9a-f])$")
 
 
 @dataclass(frozen=True, slots=True)
