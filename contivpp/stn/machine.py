@@ -27,6 +27,8 @@ _TABLE: Final = "contiv-stn"
 _NO_TABLE: Final = f"table netdev {_TABLE}\ndelete table netdev {_TABLE}\n"
 """Whether there is one or not."""
 _UP: Final = 0x1
+_NAMING: Final = 5.0
+"""Seconds for udev to give a link its name."""
 
 
 class MachineError(Exception):
@@ -167,14 +169,16 @@ class Machine:
             CommandError: it cannot get its name.
         """
         deadline = self._clock() + within
+        naming = float("inf")
         while self.link(nic.name) is None:
-            late = self._clock() >= deadline
+            now = self._clock()
             other = self.link_of_device(nic.pci) if nic.pci else ""
-            if other and late:  # nobody else gave it its name
+            naming = min(naming, now + _NAMING) if other else float("inf")
+            if now >= naming:  # nobody else gives it its name
                 self._run(["ip", "link", "set", "dev", other, "down"])
                 self._run(["ip", "link", "set", "dev", other, "name", nic.name])
                 return
-            if late:
+            if now >= deadline:
                 raise MachineError(f"{nic.name} did not appear within {within:g} s")
             self._sleep(0.05)
 
