@@ -62,7 +62,7 @@ class SingleNicNode:
             "parked": "",
             "boot": "boot-1",
             "port": self.agent.port,
-            "limits": (30.0, 3.0, 5.0),
+            "limits": (60.0, 8.0, 30.0),  # a busy machine answers late
             "vpp_socket": str(self.vpp.socket),
         }
         words = ["ip", "netns", "exec", self.netns, sys.executable, str(FAKE), json.dumps(given)]
