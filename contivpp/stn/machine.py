@@ -89,7 +89,7 @@ class Machine:
                 up=bool(flags & _UP),
                 pci=pci,
                 driver=self.driver_of(pci) if pci else "",
-                stacked=tuple(sorted(self._stacked(folder))),
+                stacked=tuple(sorted(set(self._stacked(folder)))),
             )
         except (OSError, ValueError):
             return None
