@@ -21,12 +21,12 @@ options:
         type: path
         required: true
       state:
-        description: A file, a folder, or nothing at all; a folder goes with everything in it.
+        description: A file, a folder, a link, or nothing at all; a folder goes with everything in it.
         type: str
-        choices: [file, directory, absent]
+        choices: [file, directory, link, absent]
         default: file
       content:
-        description: Of a file, to the letter.
+        description: Of a file, to the letter; of a link, where it leads to.
         type: str
         default: ""
       owner:

@@ -138,6 +138,7 @@ def main():
             "archive": {"type": "path", "required": True},
             "prefix": {"type": "path", "required": True},
             "extras": {"type": "list", "elements": "str", "default": []},
+            "digest": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )

@@ -48,9 +48,13 @@ options:
         elements: str
         default: []
       owner:
-        description: Who reads the key on the node; not looked at here.
+        description: Who reads the key on the node.
         type: str
         default: root
+  destination:
+    description: Where the node gets them.
+    type: path
+    default: /etc/contiv/pki
   days:
     description: How long what is made is valid.
     type: int
@@ -78,8 +82,9 @@ made:
   elements: str
   returned: success
 files:
-  description: The content of every file that the host gets, C(ca.crt) included, by its name.
-  type: dict
+  description: Every file that the host gets, C(ca.crt) included, as C(contivpp_files) takes them.
+  type: list
+  elements: dict
   returned: success
 """
 
@@ -151,7 +156,7 @@ class Folder:
         found = self.load(name, x509.load_pem_x509_certificate)
         if found is None or not fits(found):
             found = make()
-            self.save(name, found.public_bytes(serialization.Encoding.PEM), 0o644)
+            self.save(name, text_of(found).encode(), 0o644)
         return found
 
 
@@ -159,6 +164,11 @@ def pem_of_key(key):
     """A key as its file holds it."""
     form = serialization.PrivateFormat.TraditionalOpenSSL
     return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+
+
+def text_of(certificate):
+    """A certificate as its file holds it."""
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def now():
@@ -260,6 +270,7 @@ def main():
             "authority": {"type": "str", "required": True},
             "host": {"type": "str", "required": True},
             "certificates": {"type": "list", "elements": "dict", "required": True, "options": CERTIFICATE},
+            "destination": {"type": "path", "default": "/etc/contiv/pki"},
             "days": {"type": "int", "default": 3650},
         },
         supports_check_mode=True,
@@ -276,16 +287,19 @@ def main():
             lock = os.open(os.path.join(folder.path, ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX)
         authority = authority_of(folder, module.params["authority"], module.params["days"])
-        files = {"ca.crt": authority[1].public_bytes(serialization.Encoding.PEM).decode()}
+        files = [{"name": "ca.crt", "content": text_of(authority[1])}]
         for wanted in module.params["certificates"]:
             key, made = certificate_of(folder, authority, module.params["host"], wanted, module.params["days"])
-            files[wanted["name"] + ".crt"] = made.public_bytes(serialization.Encoding.PEM).decode()
-            files[wanted["name"] + ".key"] = pem_of_key(key).decode()
+            secret = {"owner": wanted["owner"], "mode": "0400", "secret": True}
+            files.append({"name": wanted["name"] + ".crt", "content": text_of(made)})
+            files.append({"name": wanted["name"] + ".key", "content": pem_of_key(key).decode(), **secret})
     except (OSError, ValueError) as error:
         module.fail_json(msg="certificates cannot be made in %s: %s" % (folder.path, error))
     finally:
         if lock is not None:
             os.close(lock)
+    for file in files:
+        file["path"] = os.path.join(module.params["destination"], file.pop("name"))
     module.exit_json(changed=bool(folder.made), made=folder.made, files=files)
 
 

@@ -16,6 +16,7 @@ from typing import Callable, Mapping
 
 NOTES = "/var/lib/contiv-packages"
 LISTS = "/var/lib/apt/lists"
+SOURCES = "/etc/apt/sources.list.d"
 LISTS_ARE_FRESH = 3600
 _LAST = 2000
 Command = Callable[..., str]
@@ -98,7 +99,7 @@ def read(names: list[str], command: Command = run) -> dict[str, str]:
 
 
 def note_of(name: str, folder: str = NOTES) -> dict[str, dict[str, str]]:
-    """What was there before: {"before": versions, "" for none, by package, "masked": services}; empty where nothing is noted."""
+    """What was there before: {"before": versions by package, "masked": services}; a version of "" is none."""
     try:
         with open(os.path.join(folder, name + ".json"), encoding="utf-8") as file:
             return dict(json.load(file))
@@ -172,8 +173,14 @@ def _keep(name: str, content: Mapping[str, object], folder: str) -> None:
     os.rename(path + ".new", path)
 
 
-def _is_fresh() -> bool:
+def _is_fresh(lists: str = LISTS, sources: str = SOURCES) -> bool:
+    """Whether apt's lists are young, and younger than what says where they come from."""
     try:
-        return time.time() - os.stat(LISTS).st_mtime < LISTS_ARE_FRESH and len(os.listdir(LISTS)) > 3
+        read = os.stat(lists).st_mtime
+        said = [
+            os.stat(sources).st_mtime,
+            *(os.stat(os.path.join(sources, name)).st_mtime for name in os.listdir(sources)),
+        ]
     except OSError:
         return False
+    return max(said) < read and time.time() - read < LISTS_ARE_FRESH and any("_" in name for name in os.listdir(lists))

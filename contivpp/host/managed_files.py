@@ -18,7 +18,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any, Iterable, Mapping
 
-STATES = ("file", "directory", "absent")
+STATES = ("file", "directory", "link", "absent")
 SECRET = "(a secret)"  # noqa: S105 - what is shown in its place
 
 
@@ -31,8 +31,8 @@ class Wanted:
     """One path as it is to be.
 
     Attributes:
-        content: of a file, with its last line's end.
-        state: file, directory or absent; what is absent goes with everything in it.
+        content: of a file, with its last line's end; of a link, where it leads to.
+        state: file, directory, link or absent; what is absent goes with everything in it.
         secret: whether its content stays out of every diff.
         validate: a command that has to accept a new content; %s stands for the file that holds it.
     """
@@ -157,13 +157,15 @@ def _change(wanted: Wanted, path: str) -> Change | None:
         return Change(wanted, "created", "", _shown(wanted, wanted.content))
     if wanted.state == "absent":
         return Change(wanted, "removed", "present\n", "")
-    fits = stat.S_ISDIR if wanted.state == "directory" else stat.S_ISREG
+    fits = {"file": stat.S_ISREG, "directory": stat.S_ISDIR, "link": stat.S_ISLNK}[wanted.state]
     if not fits(status.st_mode):
         raise FilesError("%s is there and is no %s: take it away" % (wanted.path, wanted.state))
-    if wanted.state == "file":
-        before = _read(path)
+    if wanted.state != "directory":
+        before = os.readlink(path) if wanted.state == "link" else _read(path)
         if before != wanted.content:
             return Change(wanted, "changed", _shown(wanted, before), _shown(wanted, wanted.content))
+    if wanted.state == "link":
+        return None
     now = "%s:%s %04o" % (_user(status.st_uid), _group(status.st_gid), stat.S_IMODE(status.st_mode))
     then = "%s:%s %04o" % (wanted.owner, wanted.group, wanted.mode)
     return Change(wanted, "attributes", now + "\n", then + "\n") if now != then else None
@@ -176,6 +178,13 @@ def _make(change: Change, path: str) -> None:
             shutil.rmtree(path)
         else:
             os.unlink(path)
+        return
+    if wanted.state == "link":
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if os.path.lexists(path + ".new"):
+            os.unlink(path + ".new")
+        os.symlink(wanted.content, path + ".new")
+        os.rename(path + ".new", path)
         return
     owner, group = pwd.getpwnam(wanted.owner).pw_uid, grp.getgrnam(wanted.group).gr_gid
     if wanted.state == "directory":
@@ -206,6 +215,8 @@ def _make(change: Change, path: str) -> None:
 def _shown(wanted: Wanted, content: str) -> str:
     if wanted.state == "directory":
         return "a folder\n"
+    if wanted.state == "link":
+        return "-> %s\n" % content
     return "%s %s\n" % (SECRET, hashlib.sha256(content.encode()).hexdigest()[:8]) if wanted.secret else content
 
 
