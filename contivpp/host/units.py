@@ -127,9 +127,17 @@ def newer(found: Found, uses: Iterable[str], note: Mapping[str, object]) -> list
     if not found.active:
         return []
     digests = note.get("digests")
-    if note.get("invocation") == found.invocation and isinstance(digests, dict):
-        return [path for path in uses if digests.get(path, "") != digest(path)]
-    return [path for path in uses if os.path.lexists(path) and os.lstat(path).st_ctime > found.since]
+    if note.get("invocation") != found.invocation or not isinstance(digests, dict):
+        digests = {}
+    return [
+        path
+        for path in uses
+        if (
+            digests[path] != digest(path)
+            if path in digests
+            else os.path.lexists(path) and os.lstat(path).st_ctime > found.since
+        )
+    ]
 
 
 def recall(name: str, folder: str = NOTES) -> dict[str, object]:

@@ -136,7 +136,12 @@ def _status(options: argparse.Namespace) -> Result:
         machine.name: "running" if machine.is_running() else "stopped" for machine in node.created(options.state)
     }
     uplinks = {machine.name: machine.uplink_bridge() for machine in node.created(options.state)}
-    return {"changed": False, "image": Image(options.image or options.state).is_built(), "machines": machines, "uplinks": uplinks}
+    return {
+        "changed": False,
+        "image": Image(options.image or options.state).is_built(),
+        "machines": machines,
+        "uplinks": uplinks,
+    }
 
 
 _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], Result], str]] = {
