@@ -17,12 +17,10 @@ options:
   purpose:
     description: What the change is, with O(state=saved); a snapshot with another purpose is taken anew.
     type: str
-    default: ""
   paths:
     description: What to keep, with O(state=saved); files, links and folders, by name or by pattern.
     type: list
     elements: str
-    default: []
 author:
   - Contiv-VPP (@contiv)
 """
@@ -55,8 +53,8 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["saved", "restored", "absent"], "required": True},
-            "purpose": {"type": "str", "default": ""},
-            "paths": {"type": "list", "elements": "str", "default": []},
+            "purpose": {"type": "str"},
+            "paths": {"type": "list", "elements": "str"},
         },
         required_if=[["state", "saved", ["purpose", "paths"]]],
         supports_check_mode=True,

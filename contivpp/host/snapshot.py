@@ -66,6 +66,8 @@ def restore(*, root: str = "/", folder: str = FOLDER) -> list[str]:
     """
     different = differences(root=root, folder=folder)
     with _Opened(folder) as (tar, _):
+        # It is our own archive; later Pythons would take modes and owners from it.
+        tar.extraction_filter = lambda member, path: member
         members = {member.name: member for member in tar.getmembers()}
         for member in members.values():
             target = os.path.join(root, os.path.dirname(member.name), member.linkname)
@@ -75,7 +77,7 @@ def restore(*, root: str = "/", folder: str = FOLDER) -> list[str]:
             _remove(os.path.join(root, name), also_folders=name not in members)
         for name in sorted(set(different) & set(members)):
             if not (members[name].isdir() and os.path.isdir(os.path.join(root, name))):
-                tar.extract(members[name], root, numeric_owner=True, filter="fully_trusted")
+                tar.extract(members[name], root, numeric_owner=True)
             else:
                 os.chmod(os.path.join(root, name), members[name].mode)
                 os.chown(os.path.join(root, name), members[name].uid, members[name].gid)

@@ -148,7 +148,7 @@ def _rows(found: Sequence[Change]) -> list[_Row]:
     for change in found:
         key = (change.kind, change.subject, change.what, change.before, change.after, change.reason)
         hosts.setdefault(key, []).append(change)
-    return [_Row(", ".join(dict.fromkeys(one.host for one in same)), same[0]) for same in hosts.values()]
+    return [_Row(", ".join(sorted({one.host for one in same})), same[0]) for same in hosts.values()]
 
 
 _HOSTS_COLUMN: Final = Column("HOSTS", lambda row: row.hosts)

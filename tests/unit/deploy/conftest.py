@@ -24,7 +24,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     # What `module_utils = .` of ansible.cfg does when Ansible packs a module.
     monkeypatch.setattr(ansible.module_utils, "__path__", [*ansible.module_utils.__path__, str(REPOSITORY)])
 
-    def run(name: str, *, check: bool = False, diff: bool = False, **arguments: Any) -> dict[str, Any]:
+    def run(name: str, /, *, check: bool = False, diff: bool = False, **arguments: Any) -> dict[str, Any]:
         module = importlib.import_module(name)
         with patch_module_args({**arguments, "_ansible_check_mode": check, "_ansible_diff": diff}):
             with pytest.raises(SystemExit):
