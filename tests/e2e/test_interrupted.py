@@ -21,7 +21,7 @@ from .machines import Machines, recap
 
 pytestmark = [pytest.mark.slow_e2e, pytest.mark.timeout(3600)]
 NODE = "cut1"
-KILLS = 10
+KILLS = int(os.environ.get("CONTIV_KILLS", "10"))
 SERVICES = ("contiv-etcd", "contiv-ksr", "contiv-agent")
 
 
