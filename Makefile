@@ -64,6 +64,10 @@ test: $(STAMP) ## everything: unit, integration, and the end-to-end test on thre
 test-faults: $(STAMP) ## the long fault tests on the three nodes: 50 kills in 100 pod additions, a minute without etcd
 	pytest -m slow_e2e $(PYTEST_ARGS)
 
+.PHONY: molecule
+molecule: $(STAMP) ## the deployment on machines of its own: check, twice, upgrade, one that fails, reset; ONLY=default|upgrade
+	for scenario in $(if $(ONLY),$(ONLY),default upgrade); do molecule test --scenario-name $$scenario; done
+
 .PHONY: test-vpp
 test-vpp: DATAPLANE = vpp
 test-vpp: dataplane $(STAMP) ## what needs a real VPP: alone, and on three nodes of its own; VPP_PREFIX says where it is

@@ -34,7 +34,7 @@ def _up(options: argparse.Namespace) -> Result:
         node.Node(machine.name, options.state).check(network)
     bridge_is_there, uplink_is_there = bridge.is_there(network), bridge.uplink_is_there(network)
     changes = _key(options)
-    image = Image(options.state)
+    image = Image(options.image or options.state)
     if not image.is_built():
         changes.append("built the base image")
         if not options.check:
@@ -136,7 +136,12 @@ def _status(options: argparse.Namespace) -> Result:
         machine.name: "running" if machine.is_running() else "stopped" for machine in node.created(options.state)
     }
     uplinks = {machine.name: machine.uplink_bridge() for machine in node.created(options.state)}
-    return {"changed": False, "image": Image(options.state).is_built(), "machines": machines, "uplinks": uplinks}
+    return {
+        "changed": False,
+        "image": Image(options.image or options.state).is_built(),
+        "machines": machines,
+        "uplinks": uplinks,
+    }
 
 
 _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], Result], str]] = {
@@ -152,6 +157,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     for name, (_, text) in _COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--state", type=Path, default=DEFAULT_STATE, help="folder of image and machines")
+        command.add_argument("--image", type=Path, help="folder of the image, where another playground has it already")
         command.add_argument("--files", type=Path, default=Path(".playground"), help="folder of the ssh key")
         command.add_argument("--bridge", default="contivpg0")
         command.add_argument(

@@ -28,7 +28,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     state = importlib.import_module("ansible.module_utils.contivpp.host.state")
     monkeypatch.setattr(state, "FOLDER", str(tmp_path / "contiv-memory"))
 
-    def run(name: str, *, check: bool = False, diff: bool = False, **arguments: Any) -> dict[str, Any]:
+    def run(name: str, /, *, check: bool = False, diff: bool = False, **arguments: Any) -> dict[str, Any]:
         module = importlib.import_module(name)
         with patch_module_args({**arguments, "_ansible_check_mode": check, "_ansible_diff": diff}):
             with pytest.raises(SystemExit):
