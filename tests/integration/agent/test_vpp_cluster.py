@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -174,16 +175,18 @@ async def test_a_killed_agent_loses_no_packet_and_has_nothing_to_do(
 ) -> None:
     a, _, c = await three_pods(cluster)
     one, two = (node.agent for node in nodes)
-    count = int(1200 * PATIENCE)
-    command = ["ping", "-n", "-q", "-i", "0.01", "-c", str(count), "-W", str(PATIENCE), c.address]
+    command = ["ping", "-n", "-q", "-i", "0.01", c.address]
     running = subprocess.Popen(["nsenter", f"--net={a.netns}", *command], stdout=subprocess.PIPE, text=True)
     for node in (one, two):
         node.kill(signal.SIGKILL)
         node.start()
         node.wait_until_ready()
-    assert running.poll() is None, "the ping outlived both restarts"
-    output, _ = running.communicate(timeout=60 * PATIENCE)
-    assert f"{count} packets transmitted, {count} received" in output
+    running.send_signal(signal.SIGINT)
+    output, _ = running.communicate(timeout=60)
+    sent, answered = (
+        int(words.split()[-1]) for words in re.findall(r"\d+(?= packets transmitted)|\d+(?= received)", output)
+    )
+    assert sent > 100 and answered >= sent - 1, output  # the last one may have been under way
     for node in (one, two):
         assert first_transaction(node) == ("FullResync", [], None)
     d = cluster.pod("d")
