@@ -74,6 +74,13 @@ test-vpp: dataplane $(STAMP) ## what needs a real VPP: alone, and on three nodes
 	pytest -m 'vpp and not e2e' $(PYTEST_ARGS)
 	pytest -m 'vpp and e2e' $(PYTEST_ARGS)
 
+.PHONY: test-vm
+test-vm: DATAPLANE = vpp
+test-vm: dataplane $(STAMP) ## pods on TAPs, in a virtual machine with vhost-net; VPP_PREFIX names a VPP that needs no AVX-512
+	tests/virtual/run tests/integration/dataplane/test_vpp_taps.py \
+	    tests/integration/agent/test_vpp_cluster.py::test_a_killed_agent_loses_no_packet_and_has_nothing_to_do \
+	    $(PYTEST_ARGS)
+
 .PHONY: conformance
 conformance: $(STAMP) ## connectivity of a data plane, whole; DATAPLANE=linux|vpp FAMILY=ipv4|ipv6|dual WORLD=namespaces|playground
 	pytest tests/conformance -m "not unit" \
