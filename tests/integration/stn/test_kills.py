@@ -15,7 +15,7 @@ import pytest
 from contivpp.daemon.stn.client import NicState, StnError
 from tests.integration.stn.world import World, world_of
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(params=["device", "link"])
