@@ -159,7 +159,9 @@ def _as_before(link: str, own: OwnNode, stolen: Stolen, version: int, vpp: str) 
     for hop in stolen.routes:
         if hop.to and version_of(hop.to) == version:
             behind.setdefault(hop.to, source)
-    yield from (Route(subnet, via=vpp, link=link, source=source) for subnet, source in behind.items())
+    yield from (
+        Route(subnet, via=vpp, link=link, source=source, after_source=True) for subnet, source in behind.items()
+    )
 
 
 def kernel_mac(mac: str) -> str:
