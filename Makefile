@@ -18,6 +18,8 @@ PYTEST_ARGS ?=
 FAMILY    ?= ipv4
 TRANSPORT ?= vxlan
 WORLD     ?= namespaces
+# Seconds that `make test-nic` may take: the processor of its machine is emulated.
+NIC_TIME  ?= 3600
 
 export PATH := $(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
@@ -69,6 +71,15 @@ test-vpp: DATAPLANE = vpp
 test-vpp: dataplane $(STAMP) ## what needs a real VPP: alone, and on three nodes of its own; VPP_PREFIX says where it is
 	pytest -m 'vpp and not e2e' $(PYTEST_ARGS)
 	pytest -m 'vpp and e2e' $(PYTEST_ARGS)
+
+.PHONY: test-vm
+test-vm: DATAPLANE = vpp
+test-vm: dataplane $(STAMP) ## pods on TAPs, in a virtual machine with vhost-net; VPP_PREFIX names a VPP that needs no AVX-512
+	tests/virtual/run tests/integration/dataplane/test_vpp_taps.py tests/integration/agent/test_vpp_cluster.py $(PYTEST_ARGS)
+
+.PHONY: test-nic
+test-nic: $(STAMP) ## NICs, huge pages and the stolen NIC, in a virtual machine; VPP_PREFIX names a VPP with dpdk
+	timeout $(NIC_TIME) molecule test -s nic
 
 .PHONY: conformance
 conformance: $(STAMP) ## connectivity of a data plane, whole; DATAPLANE=linux|vpp FAMILY=ipv4|ipv6|dual WORLD=namespaces|playground

@@ -127,7 +127,7 @@ class Image:
         # A kernel among the packages must not make an initial RAM disk for all hardware that there is: minutes, for
         # one that is made anew for what the image is to run on.
         environment = {**os.environ, "INITRD": "No"}
-        command = ["debootstrap", "--variant=minbase", include, SUITE, self._part]
+        command = ["debootstrap", "--variant=minbase", include, SUITE, str(self._part)]
         run(command, environment=environment, timeout=_BUILD_TIMEOUT)
         trim(self._part, self.recipe)
         self._part.rename(self.root)

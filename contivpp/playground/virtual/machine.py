@@ -157,10 +157,12 @@ def put(disk: Path, folder: Path) -> None:
     Raises:
         MachinesError: A file did not get there.
     """
-    requests, files = [], [file for file in sorted(folder.rglob("*")) if file.is_file()]
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+    # To make a folder that is there would damage the disk; to ask for one that is not says nothing.
+    folders = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_dir()]
+    requests = [f"mkdir /{path}" for path in folders if not run(["debugfs", "-R", f"stat /{path}", disk])]
     for file in files:
         inside = file.relative_to(folder)
-        requests += [f"mkdir /{parent}" for parent in reversed(inside.parents[:-1])]
         requests += [f"rm /{inside}", f"write {file} /{inside}"]
         requests += [f"sif /{inside} {field} 0" for field in ("uid", "gid")]
     script = folder.with_suffix(".debugfs")
