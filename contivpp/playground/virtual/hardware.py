@@ -27,6 +27,8 @@ _KERNEL_LINE = (
     *("intel_iommu=on", "iommu=pt"),
     # On a busy host the timer ticks too late for a kernel that wants to see that it does; one that fails starts again.
     *("no_timer_check", "panic=5"),
+    # Tests of ciphers that nobody uses here take minutes on an emulated processor.
+    "cryptomgr.notests",
 )
 
 
