@@ -105,7 +105,7 @@ class TestNode:
                 answer = self.get("readiness")
                 if answer["state"] == 1:
                     return
-            time.sleep(0.05)
+            time.sleep(0.05 * PATIENCE)
         raise AssertionError(f"{self.name} is not ready: {answer}\n{self.log()}")
 
     def get(self, path: str) -> Any:
@@ -322,7 +322,7 @@ def eventually(check: Any, seconds: float = 15) -> None:
     deadline = time.monotonic() + seconds * PATIENCE
     while not check():
         assert time.monotonic() < deadline, f"{check} never held"
-        time.sleep(0.1)
+        time.sleep(0.1 * PATIENCE)
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ import pytest
 from contivpp.dataplane.vpp.plane import VppDataplane
 from tests.patience import PATIENCE
 
-CONFIG = """unix {{ nodaemon log {folder}/vpp.log full-coredump cli-listen {folder}/cli.sock poll-sleep-usec 100 }}
+CONFIG = """unix {{ nodaemon log {folder}/vpp.log full-coredump cli-listen {folder}/cli.sock poll-sleep-usec {sleep} }}
 socksvr {{ socket-name {folder}/api.sock }}
 statseg {{ socket-name {folder}/stats.sock size 32M }}
 memory {{ main-heap-size 256M }}
@@ -73,7 +73,7 @@ class RealVpp:
         disabled = " ".join(f"plugin {name}_plugin.so {{ disable }}" for name in without)
         of_plugins = "\n".join(text for name, text in OF_PLUGINS.items() if name not in without)
         (folder / "startup.conf").write_text(
-            CONFIG.format(folder=folder, without=disabled, of_plugins=of_plugins, more=more)
+            CONFIG.format(folder=folder, sleep=int(100 * PATIENCE), without=disabled, of_plugins=of_plugins, more=more)
         )
 
     def start(self) -> None:
