@@ -27,8 +27,8 @@ class TapNames:
 
 
 def tap_names(container_id: str) -> TapNames:
-    """The names of a sandbox's TAP."""
-    interface = f"vpp-tap-{container_id}"[:_LOGICAL_LIMIT]
+    """The names of a sandbox's TAP; VPP's end is written into a tag, which has no room for a whole ID."""
+    interface = f"vpp-tap-{container_id[:_KERNEL_LIMIT]}"
     return TapNames(interface, Veth.peer_link(f"linux-tap-{container_id}"[:_LOGICAL_LIMIT]))
 
 

@@ -194,12 +194,13 @@ class PodRegistry:
         yield from desired.keys_of(PoliciesFeature.name, PodPoliciesUnit(pod.id))
 
     def _pending(self, controller: Controller, pod: LocalPod) -> str:
-        waiting = [
-            status
-            for status in map(controller.scheduler.state_of, self.keys_of(controller, pod))
-            if status not in IN_PLACE
-        ]
-        return f"{len(waiting)} of its values are not configured" if waiting else ""
+        scheduler = controller.scheduler
+        waiting = [key for key in self.keys_of(controller, pod) if scheduler.state_of(key) not in IN_PLACE]
+        if not waiting:
+            return ""
+        troubles = scheduler.troubles()
+        said = [f"{key}: {troubles[key]}" for key in waiting if key in troubles]
+        return "; ".join((f"{len(waiting)} of its values are not configured", *said))
 
     def _keep(self, pod: LocalPod) -> None:
         kept = KeptPod(

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from contivpp.agent.connectivity.vpp import VppConnectivity
+from contivpp.agent.connectivity.vpp_attachment import Attachment, VethAttachment
 from contivpp.agent.connectivity.vpp_taps import TapAttachment, taps_of
 from contivpp.agent.node_address import attachment_of, choose_node_addresses, why_no_address
 from contivpp.agent.pods.api import Sandbox
 from contivpp.agent.view import LocalPod, NodeNic, OwnNode, RemoteNode
 from contivpp.dataplane.linux.values import Address, Neighbour, Route, TapEnd, Veth
+from contivpp.dataplane.vpp.descriptors.names import Tag
 from contivpp.dataplane.vpp.values.interfaces import HostInterface, Loopback, VxlanTunnel
 from contivpp.dataplane.vpp.values.routing import VppRoute
 from contivpp.dataplane.vpp.values.tap import Tap
@@ -147,7 +149,7 @@ def test_with_taps_nothing_of_a_pods_link_is_on_the_node() -> None:
     values = dict(renderer.local_pod(POD, OWN, PLAN))
     container = "c0ffee" * 10
     tap = Tap(
-        f"vpp-tap-{container}"[:63],
+        f"vpp-tap-{container[:15]}",
         "eth0",
         PLAN.pod_macs(container)[1],
         PLAN.pod_macs(container)[0],
@@ -163,6 +165,12 @@ def test_with_taps_nothing_of_a_pods_link_is_on_the_node() -> None:
     assert {one.link for one in values.values() if isinstance(one, Address | Route | Neighbour)} == {end.name}
     assert renderer.host_interface(container) == ""
     assert not any(isinstance(one, Veth) for one in {**values, **renderer.own_node(OWN, PLAN)}.values())
+
+
+@pytest.mark.parametrize("attachment", [TapAttachment(), VethAttachment()], ids=["tap", "veth"])
+def test_the_name_of_a_pods_interface_has_room_in_vpps_tag_with_what_is_noted_there(attachment: Attachment) -> None:
+    name = attachment.interface("0123456789abcdef" * 4)
+    assert Tag(name, "", {"m": "*:polling", "p": "0:worker-0"}).text.startswith(f"contiv:{name}")
 
 
 def test_taps_are_used_where_the_kernel_has_vhost_net_unless_the_file_says_otherwise(tmp_path: Path) -> None:
