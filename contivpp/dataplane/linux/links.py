@@ -48,7 +48,9 @@ class LinkDescriptor:
         if isinstance(link, Vxlan):
             return {}
         if isinstance(link, TapEnd):
-            return by_key(LinkEnd(link.name)) if is_pod_end(link.name) else {}
+            if is_pod_end(link.name):
+                return by_key(LinkEnd(link.name))
+            return {} if link.netns else by_key(LinkName(link.host_name))
         names = (link.host_name,) if link.netns else (link.host_name, link.peer_name)
         return by_key(LinkEnd(Veth.peer_link(link.name)), *map(LinkName, names))
 
