@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from contivpp.model.trace import place
 from contivpp.netctl.agents import Agents
 from contivpp.netctl.cluster import Cluster, ClusterNode
 from contivpp.netctl.errors import AgentError, UsageError
@@ -114,8 +115,7 @@ def _joined(first: FrontendRow, second: FrontendRow) -> FrontendRow:
 
 
 def _place(backend: Mapping[str, Any]) -> str:
-    address = str(backend["address"])
-    return f"[{address}]:{backend['port']}" if ":" in address else f"{address}:{backend['port']}"
+    return place(str(backend["address"]), backend["port"])
 
 
 def _backends(row: FrontendRow) -> str:
