@@ -31,6 +31,10 @@ help: ## list the targets
 packages: ## install the Debian packages that are missing
 	@.ci/packages
 
+.PHONY: packages-virtual
+packages-virtual: packages
+	@.ci/packages virtual
+
 .PHONY: venv
 venv: $(STAMP) ## make the virtual environment in .venv
 
@@ -61,14 +65,25 @@ test: $(STAMP) ## everything: unit, integration, and the end-to-end test on thre
 	pytest $(PYTEST_ARGS)
 
 .PHONY: test-faults
-test-faults: $(STAMP) ## the long fault tests on the three nodes: 50 kills in 100 pod additions, a minute without etcd
-	pytest -m slow_e2e $(PYTEST_ARGS)
+test-faults: $(STAMP) ## the long fault tests: contiv-stn killed at every step; on the three nodes 50 kills in 100 pod additions
+	pytest -m 'slow or slow_e2e' $(PYTEST_ARGS)
+
+.PHONY: molecule
+molecule: $(STAMP) ## the deployment on machines of its own: check, twice, upgrade, one that fails, reset; ONLY=default|upgrade
+	for scenario in $(if $(ONLY),$(ONLY),default upgrade); do molecule test --scenario-name $$scenario; done
 
 .PHONY: test-vpp
 test-vpp: DATAPLANE = vpp
 test-vpp: dataplane $(STAMP) ## what needs a real VPP: alone, and on three nodes of its own; VPP_PREFIX says where it is
 	pytest -m 'vpp and not e2e' $(PYTEST_ARGS)
 	pytest -m 'vpp and e2e' $(PYTEST_ARGS)
+
+.PHONY: test-vm
+test-vm: DATAPLANE = vpp
+test-vm: dataplane packages-virtual $(STAMP) ## pods on TAPs, in a virtual machine with vhost-net; VPP_PREFIX names a VPP that needs no AVX-512
+	tests/virtual/run tests/integration/dataplane/test_vpp_taps.py \
+	    tests/integration/agent/test_vpp_cluster.py::test_a_killed_agent_loses_no_packet_and_has_nothing_to_do \
+	    $(PYTEST_ARGS)
 
 .PHONY: conformance
 conformance: $(STAMP) ## connectivity of a data plane, whole; DATAPLANE=linux|vpp FAMILY=ipv4|ipv6|dual WORLD=namespaces|playground

@@ -48,6 +48,10 @@ uplink:
   description: The NIC that VPP takes on this node; empty for none.
   type: str
   returned: success
+steals:
+  description: Whether VPP gets the NIC that carries this node's address.
+  type: bool
+  returned: success
 problems:
   description: One sentence per mistake.
   type: list
@@ -89,6 +93,7 @@ def look(contiv, controller, node_name):
             },
             "dataplane": config.dataplane,
             "uplink": node.main_vpp_interface.interface_name if node and node.main_vpp_interface else "",
+            "steals": config.steals_nic,
         }
     except ConfigError as error:
         problems += str(error).splitlines()

@@ -25,6 +25,10 @@ options:
     type: list
     elements: str
     default: []
+  digest:
+    description: SHA-256 of the archive. With it check mode knows what would be installed before the archive is there.
+    type: str
+    default: ""
 author:
   - Contiv-VPP (@contiv)
 """
@@ -46,8 +50,14 @@ venv:
   description: The folder that C(venv) leads to.
   type: str
   returned: always
+changes:
+  description: What others use and that has changed, C(venv) or nothing.
+  type: list
+  elements: str
+  returned: success
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -72,13 +82,15 @@ def run(command):
         raise InstallError("%s: %s" % (" ".join(command[:4]), done.stdout.decode(errors="replace")[-2000:]))
 
 
-def digest_of(archive, extras):
-    """A digest of all that decides what the environment holds."""
-    digest = hashlib.sha256((" ".join(sorted(extras)) + sys.version).encode())
-    with open(archive, "rb") as content:
-        for part in iter(lambda: content.read(1 << 20), b""):
-            digest.update(part)
-    return digest.hexdigest()
+def digest_of(archive, extras, known=""):
+    """A digest of all that decides what the environment holds; `known` is the archive's own, where it is not read."""
+    content = hashlib.sha256()
+    if not known:
+        with open(archive, "rb") as file:
+            for part in iter(lambda: file.read(1 << 20), b""):
+                content.update(part)
+    said = "%s %s %s" % (" ".join(sorted(extras)), sys.version, known or content.hexdigest())
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def installed(prefix):
@@ -126,33 +138,37 @@ def main():
             "archive": {"type": "path", "required": True},
             "prefix": {"type": "path", "required": True},
             "extras": {"type": "list", "elements": "str", "default": []},
+            "digest": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
     archive, prefix, extras = module.params["archive"], module.params["prefix"], module.params["extras"]
-    if not os.path.exists(archive):
+    venv = os.path.join(prefix, "venv")
+    known = module.params["digest"] if module.check_mode else ""
+    if not os.path.exists(archive) and not known:
         if module.check_mode:
-            module.exit_json(changed=True, digest="", venv="")
+            module.exit_json(changed=True, digest="", venv="", changes=[venv])
         module.fail_json(msg="%s does not exist: copy the wheels there first" % archive)
-    digest = digest_of(archive, extras)
+    digest = digest_of(archive, extras, known)
     name = "venv-" + digest[:16]
-    venv = os.path.join(prefix, name)
     before = installed(prefix)
     if before != name and not module.check_mode:
         try:
-            if not os.path.exists(os.path.join(venv, COMPLETE)):
-                build(archive, venv, extras)
-            switch(prefix, name)
+            with open(os.path.join(prefix, ".lock"), "w") as lock:
+                # A run that was interrupted may still be at it.
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not os.path.exists(os.path.join(prefix, name, COMPLETE)):
+                    build(archive, os.path.join(prefix, name), extras)
+                switch(prefix, name)
         except (InstallError, OSError, tarfile.TarError) as error:
-            if not os.path.exists(os.path.join(venv, COMPLETE)):
-                shutil.rmtree(venv, ignore_errors=True)
+            if not os.path.exists(os.path.join(prefix, name, COMPLETE)):
+                shutil.rmtree(os.path.join(prefix, name), ignore_errors=True)
             module.fail_json(msg="%s cannot be installed, what was there stays: %s" % (archive, error))
-    module.exit_json(
-        changed=before != name,
-        digest=digest,
-        venv=venv,
-        diff={"before": {"venv": before}, "after": {"venv": name}},
-    )
+    result = {"digest": digest, "venv": os.path.join(prefix, name), "changes": [venv] if before != name else []}
+    if module._diff:
+        headers = {"before_header": venv, "after_header": venv}
+        result["diff"] = {"before": before + "\n", "after": name + "\n", **headers}
+    module.exit_json(changed=before != name, **result)
 
 
 if __name__ == "__main__":

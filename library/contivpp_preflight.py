@@ -53,6 +53,13 @@ options:
       - What VPP needs of the host, as C({uplink, address, alone, memory, program}); empty where it is not to run.
     type: dict
     default: {}
+  host:
+    description:
+      - What the host is to give VPP, as C({nics, hugepages, hugepages_now, mounts, modules, sysctl, startup_conf,
+        strict, workers, numa_node, node_ip, uplink}), with the names of C(contivpp_nic), C(contivpp_hugepages),
+        C(contivpp_kernel) and C(startup.conf).
+    type: dict
+    default: {}
   problems:
     description: What was found elsewhere, to be told with the rest.
     type: list
@@ -79,7 +86,8 @@ problems:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.contivpp.host import preflight, preflight_vpp
+from ansible.module_utils.contivpp.host import preflight, preflight_host, preflight_vpp, uses
+from ansible.module_utils.contivpp.host.system import System
 
 
 def main():
@@ -96,6 +104,7 @@ def main():
             "python": {"type": "str", "default": ""},
             "dataplane": {"type": "str", "default": ""},
             "vpp": {"type": "dict", "default": {}},
+            "host": {"type": "dict", "default": {}},
             "problems": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
@@ -115,6 +124,7 @@ def main():
         + preflight.other_services()
         + preflight.dataplane(wanted["dataplane"])
         + (preflight_vpp.problems(wanted["vpp"]) if wanted["vpp"] else [])
+        + (preflight_host.problems(wanted["host"], System(), session=uses.session()) if wanted["host"] else [])
     )
     if problems:
         module.fail_json(msg="\n".join(problems), problems=problems)

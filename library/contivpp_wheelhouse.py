@@ -45,9 +45,15 @@ archive:
   description: The archive that holds all wheels.
   type: str
   returned: always
+digest:
+  description: SHA-256 of the archive.
+  type: str
+  returned: always
 """
 
+import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -56,17 +62,31 @@ import tarfile
 from ansible.module_utils.basic import AnsibleModule
 
 
-def digest_of(source, extras):
-    """A digest of everything that the wheels are made from."""
+def digest_of(source, extras, *, code):
+    """A digest of what the wheels are made from: of all, or of what decides which others are needed."""
     digest = hashlib.sha256(" ".join(sorted(extras)).encode())
-    files = [os.path.join(source, name) for name in ("pyproject.toml", "constraints.txt", "README.md")]
-    for folder, folders, names in os.walk(os.path.join(source, "contivpp")):
-        folders[:] = sorted(name for name in folders if name != "__pycache__")
-        files += [os.path.join(folder, name) for name in sorted(names)]
+    files = [os.path.join(source, name) for name in ("pyproject.toml", "constraints.txt")]
+    if code:
+        files.append(os.path.join(source, "README.md"))
+        for folder, folders, names in os.walk(os.path.join(source, "contivpp")):
+            folders[:] = sorted(name for name in folders if name != "__pycache__")
+            files += [os.path.join(folder, name) for name in sorted(names)]
     for path in files:
         digest.update(os.path.relpath(path, source).encode())
         with open(path, "rb") as content:
             digest.update(content.read())
+    return digest.hexdigest()
+
+
+def digest_of_file(path):
+    """The SHA-256 of a file; "" where there is none."""
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as content:
+            for part in iter(lambda: content.read(1 << 20), b""):
+                digest.update(part)
+    except FileNotFoundError:
+        return ""
     return digest.hexdigest()
 
 
@@ -76,15 +96,16 @@ def reproducible(info):
     return info
 
 
-def gather(module, source, dest, extras, python):
-    """Builds and fetches into `dest`; packages that are there already are not fetched again."""
-    os.makedirs(dest, exist_ok=True)
-    for name in os.listdir(dest):
-        if name.startswith("contivpp-"):
-            os.unlink(os.path.join(dest, name))
-    wanted = "%s[%s]" % (source, ",".join(sorted(extras)))
-    command = [python, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--wheel-dir", dest]
-    command += ["--constraint", os.path.join(source, "constraints.txt"), wanted]
+def gather(module, dest, known):
+    """Builds and fetches into `dest`; from the folder `known`, where there is one, all but the project itself."""
+    source, extras = module.params["source"], module.params["extras"]
+    os.makedirs(dest)
+    for name in os.listdir(known) if known else ():
+        if not name.startswith("contivpp-"):
+            shutil.copy2(os.path.join(known, name), dest)
+    command = [module.params["python"], "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
+    command += ["--wheel-dir", dest, "--constraint", os.path.join(source, "constraints.txt")]
+    command += ["--no-deps", source] if known else ["%s[%s]" % (source, ",".join(sorted(extras)))]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         module.fail_json(msg="pip could not gather the packages: %s" % done.stdout.decode(errors="replace")[-2000:])
@@ -101,27 +122,45 @@ def main():
         supports_check_mode=True,
     )
     source, dest = module.params["source"], module.params["dest"]
-    digest = digest_of(source, module.params["extras"])
+    extras = module.params["extras"]
+    stamp = {"all": digest_of(source, extras, code=True), "others": digest_of(source, extras, code=False)}
     archive = dest + ".tar"
-    stamp = dest + ".digest"
-    known = ""
-    if os.path.exists(stamp) and os.path.exists(archive):
-        with open(stamp) as content:
-            known = content.read()
-    if known == digest or module.check_mode:
-        module.exit_json(changed=known != digest, archive=archive)
-    fresh = dest + ".new"
+    os.makedirs(os.path.dirname(dest), exist_ok=True)
+    with open(dest + ".lock", "w") as lock:
+        # A run that was interrupted may still be gathering.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = stamp_of(dest) if os.path.exists(archive) else {}
+        changed = before.get("all") != stamp["all"]
+        if changed and not module.check_mode:
+            pack(module, stamp, known=dest if before.get("others") == stamp["others"] and os.path.isdir(dest) else "")
+    module.exit_json(changed=changed, archive=archive, digest=digest_of_file(archive))
+
+
+def stamp_of(dest):
+    """What the archive was made from."""
+    try:
+        with open(dest + ".digest") as content:
+            return dict(json.load(content))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def pack(module, stamp, known):
+    """Gathers into a fresh folder, packs it, and puts both into their places."""
+    dest = module.params["dest"]
+    fresh, archive = dest + ".new", dest + ".tar"
     shutil.rmtree(fresh, ignore_errors=True)
-    gather(module, source, fresh, module.params["extras"], module.params["python"])
+    gather(module, fresh, known)
     with tarfile.open(archive + ".new", "w") as tar:
         for name in sorted(os.listdir(fresh)):
             tar.add(os.path.join(fresh, name), arcname=name, filter=reproducible)
+    if os.path.exists(dest + ".digest"):
+        os.unlink(dest + ".digest")  # from here on the three do not belong together until the last is written
     shutil.rmtree(dest, ignore_errors=True)
     os.rename(fresh, dest)
     os.rename(archive + ".new", archive)
-    with open(stamp, "w") as content:
-        content.write(digest)
-    module.exit_json(changed=True, archive=archive)
+    with open(dest + ".digest", "w") as content:
+        json.dump(stamp, content)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.patience import PATIENCE
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 # How long an example takes depends on who else uses the machine.
@@ -29,6 +31,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not any(item.get_closest_marker(marker) for marker in _MARKERS):
             item.add_marker(pytest.mark.unit)
+        limit = item.get_closest_marker("timeout")
+        if PATIENCE > 1 and limit is not None:
+            item.add_marker(pytest.mark.timeout(limit.args[0] * PATIENCE), append=False)
     items.sort(key=lambda item: item.get_closest_marker("e2e") is not None)
 
 

@@ -34,6 +34,7 @@ from contivpp.agent.events import (
     Lease,
     LeasesRead,
     Method,
+    NicStolen,
     NodeConfigChanged,
     PodAdded,
     PodDeleted,
@@ -53,6 +54,7 @@ from contivpp.agent.node_config import KIND as NODE_CONFIG
 from contivpp.agent.node_config import NodeConfigSource
 from contivpp.agent.pods.registry import PodRegistry
 from contivpp.agent.recorder import Recorder
+from contivpp.agent.stolen import Stolen
 from contivpp.agent.view import View
 from contivpp.model.bulk import building
 from contivpp.scheduler.scheduler import Result, Scheduler
@@ -69,7 +71,7 @@ Outcome = tuple[int, Mapping[str, str]]
 class Controller:
     """Owns the view and turns events into transactions."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it drives
         self,
         *,
         view: View,
@@ -83,6 +85,7 @@ class Controller:
         healing: HealingConfig,
         verify: bool = False,
         obstacle: Callable[[], str] = lambda: "",
+        nic_missing: Callable[[], str] = lambda: "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Takes what the controller owns and drives.
@@ -100,6 +103,7 @@ class Controller:
             verify: whether every event is followed by a comparison of what is with what should be.
             obstacle: why the data plane cannot be used; "" when it can. Without it nothing can be read, so the first
                 resync waits for it: a restart finds everything, and does nothing.
+            nic_missing: why the NIC that is to be stolen is not.
             clock: in seconds, for healing.
         """
         self.view = view
@@ -116,9 +120,11 @@ class Controller:
         recorder.bind(desired)
         self._verifying = verify
         self._obstacle = obstacle
+        self._nic_missing = nic_missing
         self._cluster_read = False
         self._host: tuple[tuple[str, str, int], ...] = ()
         self._leases: tuple[Lease, ...] | None = None
+        self._stolen: Stolen | None = None
         self._last_resync = 0.0
         self._seq = 0
         self._record = EventRecord(seq_num=0, processing_start=0.0)
@@ -209,6 +215,9 @@ class Controller:
             case HostChanged(addresses=addresses):
                 self._host = addresses
                 return await self._best_effort(self._refresh_own())
+            case NicStolen(nic=nic):
+                self._stolen = nic
+                return await self._best_effort(self._refresh_own())
             case LeasesRead(leases=leases):
                 self._leases = leases
                 return await self._best_effort(self._refresh_own())
@@ -239,6 +248,8 @@ class Controller:
             return "the agent has not read the cluster's state from etcd yet"
         if not view.own.id:
             return f"node {view.own.name} has no ID yet: is it registered in Kubernetes, and does KSR run?"
+        if view.config.steals_nic and self._stolen is None:
+            return self._nic_missing()
         if not view.own.addresses and not self._may_start():
             return why_no_address(view.config, view.own.name, view.own.management)
         if obstacle := self._obstacle():
@@ -289,14 +300,14 @@ class Controller:
         mtu = 0
         if node_id:
             addresses, mtu = choose_node_addresses(
-                view.config, view.plan, node_id, management, self._host, self._leases or ()
+                view.config, view.plan, node_id, management, self._host, self._leases or (), self._stolen
             )
         moved = view.set_own(
             id=node_id,
             management=management,
             addresses=addresses or view.own.addresses,
             mtu=mtu or view.own.mtu,
-            **attachment_of(view.config, self._host, self._leases or ()),
+            **attachment_of(view.config, self._host, self._leases or (), self._stolen),
         )
         if node_id:
             self.pods.rebuild(view)

@@ -14,6 +14,7 @@ from enum import IntEnum
 from typing import Any, ClassVar, TypeVar
 
 from contivpp.agent.pods.api import Attachment, Sandbox
+from contivpp.agent.stolen import Stolen
 
 T = TypeVar("T")
 
@@ -128,6 +129,18 @@ class LeasesRead(BaseEvent):
     def describe(self) -> str:
         """Every address and its NIC."""
         return f"{self.name}: {some([f'{lease.address} on {lease.nic}' for lease in self.leases])}"
+
+
+@dataclass(frozen=True, slots=True)
+class NicStolen(BaseEvent):
+    """The node's NIC is VPP's now."""
+
+    name = "NIC Stolen"
+    nic: Stolen
+
+    def describe(self) -> str:
+        """The NIC and its addresses."""
+        return f"{self.name}: {self.nic.name} with {some(list(self.nic.addresses))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +295,7 @@ Event = (
     | ClusterChanged
     | HostChanged
     | LeasesRead
+    | NicStolen
     | DataPlaneAppeared
     | NodeConfigChanged
     | PodAdded

@@ -12,10 +12,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 from contivpp.agent.connectivity.addresses import ip_of, version_of
+from contivpp.agent.connectivity.vpp_nics import vmxnet3_name
 from contivpp.agent.events import Lease
+from contivpp.agent.stolen import Stolen
 from contivpp.agent.view import NodeNic
+from contivpp.dataplane.vpp.values.observed import pci_name
 from contivpp.model.addressplan import AddressPlan
-from contivpp.model.config import ContivConfig
+from contivpp.model.config import ContivConfig, InterfaceConfig
 from contivpp.model.option_texts import split
 
 HostAddress = tuple[str, str, int]
@@ -32,6 +35,7 @@ def choose_node_addresses(
     management: Sequence[str],
     host: Sequence[HostAddress],
     leases: Sequence[Lease] = (),
+    stolen: Stolen | None = None,
 ) -> tuple[tuple[str, ...], int]:
     """The node's addresses with prefix length and the MTU of the link of the first; ((), 0) while they are not known.
 
@@ -39,10 +43,15 @@ def choose_node_addresses(
     """
     wanted = _configured(config, plan, node_id)
     if config.dataplane == "vpp":
-        nic = main_nic_of(config)
+        nic = main_nic_of(config, stolen)
         if nic is not None and nic.dhcp:
             wanted = tuple(lease.address for lease in leases if lease.nic == nic.name)
-        found, mtu = _on_vpp(nic, wanted, host)
+        if not config.steals_nic:
+            found, mtu = _on_vpp(nic, wanted, host)
+        elif nic is None or stolen is None:
+            found, mtu = (), 0
+        else:
+            found, mtu = (wanted if nic.dhcp else _one_of_each(nic.addresses, management)), stolen.mtu
     else:
         found, mtu = _on_links(wanted or _known(management, host), host)
     if not config.has_overlay and not _versions(found) >= {one.version for one in plan.families}:
@@ -50,15 +59,20 @@ def choose_node_addresses(
     return found, mtu
 
 
-def attachment_of(config: ContivConfig, host: Sequence[HostAddress], leases: Sequence[Lease] = ()) -> dict[str, Any]:
+def attachment_of(
+    config: ContivConfig,
+    host: Sequence[HostAddress],
+    leases: Sequence[Lease] = (),
+    stolen: Stolen | None = None,
+) -> dict[str, Any]:
     """What VPP needs to know of host and NICs, as attributes of `OwnNode`; nothing where the kernel forwards."""
     if config.dataplane != "vpp":
         return {}
     mtus = {link: mtu for link, _, mtu in host}
-    main, others = main_nic_of(config), _other_nics(config)
+    main, others = main_nic_of(config, stolen), _other_nics(config)
     taken = {nic.name for nic in (main, *others) if nic is not None}
     gateway = (config.own_node.gateway if config.own_node is not None else "") or config.ipam_config.default_gateway
-    gateways = tuple(split(gateway))
+    gateways = _gateways_of(stolen) or tuple(split(gateway))
     if main is not None and main.dhcp:
         gateways = tuple(lease.router for lease in leases if lease.nic == main.name and lease.router)
     addresses = {
@@ -67,21 +81,58 @@ def attachment_of(config: ContivConfig, host: Sequence[HostAddress], leases: Seq
         if address and link not in taken and not link.startswith(_NOT_THE_HOST)
     }
     return {
-        "main_nic": None if main is None else replace(main, mtu=mtus.get(main.name, 0)),
+        "main_nic": None if main is None else replace(main, mtu=mtus.get(main.name, main.mtu)),
         "other_nics": tuple(replace(nic, mtu=mtus.get(nic.name, 0)) for nic in others),
         "gateways": gateways,
         "host": tuple(sorted(addresses)),
+        **({"stolen": stolen} if config.steals_nic else {}),
     }
 
 
-def main_nic_of(config: ContivConfig) -> NodeNic | None:
+def main_nic_of(config: ContivConfig, stolen: Stolen | None = None) -> NodeNic | None:
     """What VPP takes as the node's NIC; None when it has none. An address that is configured ends DHCP."""
     node = config.own_node
     nic = None if node is None else node.main_vpp_interface
+    if config.steals_nic:
+        return None if stolen is None else _stolen_nic(config, nic, stolen)
     if nic is None or not nic.interface_name:
         return None
     dhcp = (config.ipam_config.node_interconnect_dhcp or nic.use_dhcp) and not nic.ip
     return NodeNic(nic.interface_name, nic.addresses, dhcp)
+
+
+def _stolen_nic(config: ContivConfig, nic: InterfaceConfig | None, stolen: Stolen) -> NodeNic:
+    """With what it had, under the name that the configuration has for it or that follows from its address."""
+    static = nic is not None and bool(nic.ip)
+    asks = stolen.dhcp or config.ipam_config.node_interconnect_dhcp or (nic is not None and nic.use_dhcp)
+    versions = {family.version for family in config.plan.families}
+    addresses = tuple(one for one in stolen.addresses if version_of(one) in versions)
+    name, device = stolen.name, ""
+    if nic is not None and "/" in nic.interface_name:
+        name = nic.interface_name
+    elif stolen.pci and stolen.kernel_driver == "vmxnet3":
+        name = vmxnet3_name(stolen.pci)
+    elif stolen.pci:
+        device = pci_name(stolen.pci)
+    mac = "" if stolen.pci else stolen.mac
+    return NodeNic(name, addresses, asks and not static, stolen.mtu, device, mac)
+
+
+def _one_of_each(addresses: Sequence[str], management: Sequence[str]) -> tuple[str, ...]:
+    """One address of each IP version, IPv4 first: one that Kubernetes knows, else the first."""
+    found: dict[int, str] = {}
+    for address in sorted(addresses, key=lambda one: ip_of(one) not in management):
+        found.setdefault(version_of(address), address)
+    return tuple(found[version] for version in sorted(found))
+
+
+def _gateways_of(stolen: Stolen | None) -> tuple[str, ...]:
+    """Where the default routes of the NIC led: the best of each IP version."""
+    found: dict[int, str] = {}
+    for hop in sorted(stolen.routes if stolen is not None else (), key=lambda hop: hop.metric):
+        if not hop.to and hop.via:
+            found.setdefault(version_of(hop.via), hop.via)
+    return tuple(found[version] for version in sorted(found))
 
 
 def _other_nics(config: ContivConfig) -> tuple[NodeNic, ...]:
@@ -95,6 +146,11 @@ def why_no_address(config: ContivConfig, name: str, management: Sequence[str]) -
     needed = ""
     if config.node_to_node_transport == "nooverlay" and len(config.plan.families) > 1:
         needed = " (without an overlay it needs one of every family that pods have)"
+    if config.steals_nic:
+        return (
+            f"node {name} has no address for VPP{needed}: its NIC has no address of an IP family that pods have, or no "
+            "DHCP server has given it one yet"
+        )
     if config.dataplane == "vpp":
         nic = main_nic_of(config)
         if nic is None:

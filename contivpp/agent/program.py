@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 from aiohttp import web
 
@@ -46,9 +47,11 @@ from contivpp.agent.services.feature import ServicesFeature
 from contivpp.agent.services.renderer import ServicesRenderer
 from contivpp.agent.settings import Settings
 from contivpp.agent.startup import Startup
+from contivpp.agent.stolen import StolenNic
 from contivpp.agent.view import OwnNode, View
 from contivpp.daemon import tasks
 from contivpp.daemon.http import Health, Server
+from contivpp.daemon.stn.client import StnClient
 from contivpp.dataplane.linux.plane import LinuxDataplane
 from contivpp.dataplane.linux.values import link_name_key
 from contivpp.dataplane.vpp.plane import VppDataplane
@@ -116,6 +119,7 @@ async def _run(
     view = View(settings.config, settings.config.plan, OwnNode(settings.node_name))
     registry.load(view)
     refusals = Refusals()
+    stolen = StolenNic(StnClient(Path(settings.config.stn_socket_file)), settings.config.nic_to_steal)
     features = features_of(renderer, services_of(settings.config), refusals, policies=policies_of(settings.config))
     recorder = Recorder(features)
     desired = scheduler.wants = Desired(recorder.features, external)
@@ -138,6 +142,7 @@ async def _run(
         ),
         verify=tuning.enable_verification,
         obstacle=(lambda: vpp.problem) if vpp is not None else (lambda: ""),
+        nic_missing=stolen.why_not,
     )
     startup = Startup(controller, seconds(tuning.startup_resync_deadline))
     health = Health()
@@ -205,6 +210,8 @@ async def _run(
             "vpp-interfaces": watching.vpp_interfaces(vpp, controller),
             "vpp-leases": watching.vpp_leases(vpp, controller),
         }
+    if settings.config.steals_nic:
+        roots["stolen-nic"] = watching.stolen_nic(stolen, controller)
     return await tasks.run(roots)
 
 

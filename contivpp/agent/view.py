@@ -25,6 +25,7 @@ from contivpp.agent.changes import (
 )
 from contivpp.agent.pods.api import Sandbox
 from contivpp.agent.services.claims import Claims
+from contivpp.agent.stolen import Stolen
 from contivpp.model.addressplan import AddressPlan
 from contivpp.model.config import ContivConfig
 from contivpp.model.keys import PodID
@@ -66,17 +67,21 @@ class NodeNic:
         addresses: with prefix length; those of the main NIC are the node's.
         dhcp: whether it asks for its IPv4 address instead.
         mtu: of the kernel's link, in bytes; 0 when it is not there.
+        device: what `values.nic.Nic` calls a device whose name is not known; "" when `name` is it.
+        mac: that of VPP on a link; "" lets the address plan say it.
     """
 
     name: str
     addresses: tuple[str, ...] = ()
     dhcp: bool = False
     mtu: int = 0
+    device: str = ""
+    mac: str = ""
 
     @property
     def is_device(self) -> bool:
         """Whether VPP has it itself: names of such devices have a slash, which those of links cannot have."""
-        return "/" in self.name
+        return "/" in self.name or bool(self.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,7 @@ class OwnNode:
         gateways: the next hops of the data plane's own default routes, at most one per IP version.
         host: addresses by which the host itself is reached, without prefix length, sorted; only those of a host that
             is joined to the data plane by a link.
+        stolen: the NIC, if it was the host's own: the host has the same addresses then, behind the data plane.
     """
 
     name: str
@@ -101,6 +107,7 @@ class OwnNode:
     other_nics: tuple[NodeNic, ...] = ()
     gateways: tuple[str, ...] = ()
     host: tuple[str, ...] = ()
+    stolen: Stolen | None = None
 
     @property
     def asks_dhcp(self) -> bool:

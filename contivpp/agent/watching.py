@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from contivpp.agent.controller import Controller
-from contivpp.agent.events import DataPlaneAppeared, DownstreamResyncWanted, HostChanged, Lease, LeasesRead
+from contivpp.agent.events import DataPlaneAppeared, DownstreamResyncWanted, HostChanged, Lease, LeasesRead, NicStolen
+from contivpp.agent.stolen import StolenNic
 from contivpp.dataplane.linux.plane import LinuxDataplane
 from contivpp.dataplane.linux.values import LinkName, link_name_key
 from contivpp.dataplane.vpp.plane import VppDataplane
@@ -56,6 +57,12 @@ async def vpp_leases(plane: VppDataplane, controller: Controller) -> None:
     """Tells the controller of the leases whenever they change."""
     async for leases in plane.watch_leases():
         await controller.push(LeasesRead(_leases(leases)))
+
+
+async def stolen_nic(nic: StolenNic, controller: Controller) -> None:
+    """Tells the controller of the NIC that was stolen; ends with an error when it goes back."""
+    async for stolen in nic.watch():
+        await controller.push(NicStolen(stolen))
 
 
 async def vpp_interfaces(plane: VppDataplane, controller: Controller) -> None:

@@ -28,8 +28,9 @@ def problems(
     """Problems of a host that is to run VPP.
 
     Args:
-        wanted: {"uplink": the NIC for VPP, "address": the one that other nodes reach this host by, "alone": whether
-            there is no other node, "memory": MiB for VPP, "program": a file that must be there already or ""}.
+        wanted: {"uplink": the NIC for VPP, "steals": whether VPP gets the host's own instead, "address": the one that
+            other nodes reach this host by, "alone": whether there is no other node, "memory": MiB for VPP, "program": a
+            file that must be there already or ""}.
         links: as `ip -json address` says them; read from the host when None, as the rest.
         routes: as `ip -json route` says them.
         session: SSH_CONNECTION of this session.
@@ -41,7 +42,8 @@ def problems(
     ways = preflight.read_ip("-4", "route") + preflight.read_ip("-6", "route") if routes is None else routes
     words = (os.environ.get("SSH_CONNECTION", "") if session is None else session).split()
     ours = {str(wanted["address"]), *words[2:3]} - {""}
-    found = _uplink(str(wanted["uplink"]), bool(wanted["alone"]), there, ways, ours)
+    stealing = bool(wanted.get("steals", False))  # contiv-stn looks at the NIC itself
+    found = [] if stealing else _uplink(str(wanted["uplink"]), bool(wanted["alone"]), there, ways, ours)
     if not is_active(UNIT):
         found += _memory(int(wanted["memory"]), _available() if available is None else available)
     return found + _program(str(wanted["program"]), is_active)
@@ -67,7 +69,7 @@ def _uplink(
     if not reasons:
         return []
     return [
-        "%s %s, and VPP would take it away: name another NIC in %s; giving the only one to VPP (STN) cannot be done yet"
+        "%s %s, and VPP would take it away: name another NIC in %s, or have it stolen with stealInterface"
         % (name, " and ".join(reasons), OPTION)
     ]
 

@@ -127,6 +127,16 @@ class ContivConfig:
     given: frozenset[str] = dataclasses.field(default=frozenset(), init=False)
 
     @property
+    def steals_nic(self) -> bool:
+        """Whether VPP gets the NIC that the node's address is on."""
+        return self.dataplane == "vpp" and (self.steal_first_nic or bool(self.nic_to_steal))
+
+    @property
+    def nic_to_steal(self) -> str:
+        """The name of that NIC; "" when it is not named."""
+        return (self.own_node.steal_interface if self.own_node is not None else "") or self.steal_interface
+
+    @property
     def has_overlay(self) -> bool:
         """Whether tunnels carry packets between nodes; else the nodes' network does."""
         return self.node_to_node_transport != "nooverlay"
@@ -204,8 +214,8 @@ class ContivConfig:
             "useSRv6ForServices": self.use_srv6_for_services,
             "useSRv6ForServiceFunctionChaining": self.use_srv6_for_sfc,
             "useDX6ForSrv6NodetoNodeTransport": self.use_dx6,
-            "stealFirstNIC": self.steal_first_nic,
-            "stealInterface": bool(self.steal_interface),
+            "stealFirstNIC": self.steal_first_nic and self.dataplane == "linux",
+            "stealInterface": bool(self.steal_interface) and self.dataplane == "linux",
             "ipamConfig.useExternalIPAM": ipam.use_external_ipam,
         }
         sentences = [
@@ -215,7 +225,7 @@ class ContivConfig:
         ]
         for number, node in enumerate(self.node_config):
             of_node = {
-                "stealInterface": bool(node.steal_interface),
+                "stealInterface": bool(node.steal_interface) and self.dataplane == "linux",
                 "otherVPPInterfaces": bool(node.other_vpp_interfaces) and self.dataplane == "linux",
             }
             sentences += [
@@ -260,8 +270,7 @@ _WITHOUT_EFFECT: dict[str, dict[str, str]] = {
         "tapInterfaceVersion": "VPP has version 2 only",
         "routeServiceCIDRToVPP": "VPP translates cluster IPs for the host always",
         "ipNeighborScanInterval": "VPP asks a neighbour when it has been silent for ipNeighborStaleThreshold",
-        "stnSocketFile": "no NIC is stolen",
-        "stnVersion": "no NIC is stolen",
+        "stnVersion": "there is one way to hand the host its packets",
         "enablePacketTrace": "vppctl traces when it is asked to",
         "ipamConfig.srv6": "nothing uses SRv6",
     },

@@ -12,6 +12,9 @@ class ExitCode(IntEnum):
     SOMETHING_WRONG = 1
     USAGE = 2
     NO_STORE = 3
+    CHANGES = 4
+    NOT_WANTED = 5
+    INTERRUPTED = 130
 
 
 class NetctlError(Exception):
@@ -30,6 +33,12 @@ class StoreError(NetctlError):
     """etcd cannot be read, so nothing is known of the cluster."""
 
     code = ExitCode.NO_STORE
+
+
+class NotWantedError(NetctlError):
+    """A question was answered with no, or there was nobody to ask."""
+
+    code = ExitCode.NOT_WANTED
 
 
 class AgentError(Exception):

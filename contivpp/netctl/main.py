@@ -1,7 +1,8 @@
 """Entry point of `contiv-netctl`: options, one command per view, exit codes.
 
 The global options may stand before or after the command. Exit codes: 0 all is well, 1 something is wrong in
-what was asked about, 2 usage or configuration, 3 etcd cannot be read. Source: spec/cluster.md 3.
+what was asked about, 2 usage or configuration, 3 etcd cannot be read; those of `deploy` and its like are in
+`deployment.commands`. Source: spec/cluster.md 3.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from contivpp.netctl import vpp as vpp_view
 from contivpp.netctl import vppdump as vppdump_view
 from contivpp.netctl.agents import Agents
 from contivpp.netctl.cluster import Cluster, read_cluster
+from contivpp.netctl.deployment import commands as deployment
 from contivpp.netctl.errors import ExitCode, NetctlError, StoreError, UsageError
 from contivpp.netctl.http_config import HttpClientConfig
 from contivpp.netctl.render import Output
@@ -40,8 +42,8 @@ _RETRY_PERIOD: Final = 1.0
 
 app = typer.Typer(
     name="contiv-netctl",
-    help="Looks at a Contiv-VPP network. Exit codes: 0 all is well, 1 something is wrong, 2 usage or "
-    "configuration, 3 etcd cannot be read.",
+    help="Looks at a Contiv-VPP network, and deploys it. Exit codes: 0 all is well, 1 something is wrong, 2 usage or "
+    "configuration, 3 etcd cannot be read, 4 there is something to change (plan), 5 not wanted, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -210,6 +212,8 @@ def ping(
     destination: Annotated[str | None, typer.Argument(metavar="POD", help="[namespace/]name, to where")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every pod to every other pod.")] = False,
     count: Annotated[int, typer.Option("--count", "-c", min=1, max=100, help="Packets per ping.")] = ping_view.COUNT,
+    node: Annotated[str | None, typer.Option("--node", help="With --all, pairs with one pod on that node.")] = None,
+    pairs: Annotated[int, typer.Option("--pairs", min=0, help="With --all, so many at the most; 0 for all.")] = 0,
     output: OutputOption = Output.TABLE,
     etcd_config: EtcdOption = None,
     http_client_config: HttpOption = None,
@@ -222,7 +226,7 @@ def ping(
 
     async def view(cluster: Cluster, agents: Agents) -> Report:
         if source is None or destination is None:
-            return await ping_view.view_all(cluster, agents, count=count)
+            return await ping_view.view_all(cluster, agents, count=count, node=node, limit=pairs)
         return await ping_view.view(cluster, agents, source, destination, count=count)
 
     _run(context, etcd_config, http_client_config, output, _of_cluster(view))
@@ -290,6 +294,8 @@ def trace(
 
     _run(context, etcd_config, http_client_config, output, _of_cluster(view))
 
+
+deployment.register(app)
 
 View = Callable[[Any, Agents, EtcdConfig], Awaitable[Report]]
 

@@ -80,11 +80,21 @@ async def view(cluster: Cluster, agents: Agents, source: str, destination: str, 
     )
 
 
-async def view_all(cluster: Cluster, agents: Agents, *, count: int = COUNT) -> Report:
+async def view_all(
+    cluster: Cluster, agents: Agents, *, count: int = COUNT, node: str | None = None, limit: int = 0
+) -> Report:
     """Pings every pod of the network from every other; a pod that cannot take part is a problem.
+
+    Args:
+        cluster: what etcd says.
+        agents: who send the pings.
+        count: packets per ping.
+        node: pairs with one pod on this node only, by its name, ID or address.
+        limit: so many pairs at the most, spread evenly over all of them; 0 for all.
 
     Raises:
         NetctlError: there are not two pods to ping.
+        UsageError: there is no such node.
     """
     pods = [pod for pod in cluster.pods if not pod.terminated and not on_host_network(pod)]
     left_out = [reason for pod in pods if (reason := no_source(cluster, pod) or no_destination(pod))]
@@ -99,7 +109,13 @@ async def view_all(cluster: Cluster, agents: Agents, *, count: int = COUNT) -> R
         async with free[home.name]:
             return await _ping(cluster, agents, first, second, count=count)
 
-    rows = await asyncio.gather(*(limited(first, second) for first in able for second in able if first is not second))
+    pairs = [(first, second) for first in able for second in able if first is not second]
+    if node is not None:
+        wanted = cluster.node(node)
+        pairs = [pair for pair in pairs if any(cluster.node_of(pod) is wanted for pod in pair)]
+    if limit and len(pairs) > limit:
+        pairs = [pairs[number * len(pairs) // limit] for number in range(limit)]
+    rows = await asyncio.gather(*(limited(first, second) for first, second in pairs))
     bad = [row for row in rows if not row.good]
     problems = (*left_out, *(_line(row) for row in bad))
     return Report(

@@ -16,6 +16,11 @@ _COMMANDS = {
     "up": ("contivpp.playground.machines.main", "builds the machines of a playground and starts them", True),
     "down": ("contivpp.playground.machines.main", "takes the machines away, with everything they brought", True),
     "status": ("contivpp.playground.machines.main", "says which machines there are", True),
+    "vm": (
+        "contivpp.playground.virtual.main",
+        "a virtual machine with PCI NICs, for what a container cannot have",
+        False,
+    ),
     "demo": ("contivpp.playground.demo.main", "makes six pods and shows who reaches whom", True),
     "exec": ("contivpp.playground.demo.main", "runs a command in a pod's network namespace", True),
     "logs": ("contivpp.playground.demo.main", "prints what a pod's process has printed", True),

@@ -22,6 +22,7 @@ from contivpp.model.node import AddressType, Node, NodeAddress
 from contivpp.model.pod import Pod
 from contivpp.store.client import Store
 from tests.integration.conftest import Etcd, free_ports
+from tests.patience import PATIENCE
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 PLUGIN = REPOSITORY / "contivpp" / "cni" / "contiv-cni"
@@ -95,7 +96,7 @@ class TestNode:
 
     def wait_until_ready(self, seconds: float = 30) -> None:
         """Waits for /readiness."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * PATIENCE
         answer: Any = None
         while time.monotonic() < deadline:
             assert self._agent is not None
@@ -104,13 +105,13 @@ class TestNode:
                 answer = self.get("readiness")
                 if answer["state"] == 1:
                     return
-            time.sleep(0.05)
+            time.sleep(0.05 * PATIENCE)
         raise AssertionError(f"{self.name} is not ready: {answer}\n{self.log()}")
 
     def get(self, path: str) -> Any:
         """What the agent's REST interface says."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=5 * PATIENCE) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
             return json.loads(error.read())
@@ -118,7 +119,7 @@ class TestNode:
     def post(self, path: str) -> None:
         """Asks the agent's REST interface to do something."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/{path}", method="POST")
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=5 * PATIENCE) as answer:
             assert answer.status == 200
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> int:
@@ -126,7 +127,7 @@ class TestNode:
         if self._agent is None:
             return 0
         self._agent.send_signal(number)
-        code = self._agent.wait(20)
+        code = self._agent.wait(20 * PATIENCE)
         self._agent = None
         return code
 
@@ -160,7 +161,7 @@ class TestNode:
             env=environment,
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=60 * PATIENCE,
         )
         assert not done.stderr, done.stderr.decode()
         return done.returncode, json.loads(done.stdout) if done.stdout else None
@@ -318,10 +319,10 @@ def eventually(check: Any, seconds: float = 15) -> None:
     Raises:
         AssertionError: it never did.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while not check():
         assert time.monotonic() < deadline, f"{check} never held"
-        time.sleep(0.1)
+        time.sleep(0.1 * PATIENCE)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from contivpp.store.config import EtcdConfig
+from tests.patience import PATIENCE
 
 
 def free_ports(count: int) -> list[int]:
@@ -88,7 +89,7 @@ class Etcd:
     def wait(self) -> None:
         """Waits until it answers and knows a leader."""
         assert self._process is not None
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 20 * PATIENCE
         while True:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"etcd did not start: {(self.folder / 'log').read_text()[-2000:]}")

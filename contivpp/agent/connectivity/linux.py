@@ -98,7 +98,9 @@ class LinuxConnectivity:
                 values += _routes(node, family, via=next_hop, link=VXLAN)
         return by_key(*values)
 
-    def management_address(self, address: str, node: RemoteNode, plan: AddressPlan) -> Mapping[str, Any]:
+    def management_address(
+        self, address: str, node: RemoteNode, plan: AddressPlan, *, stolen: bool = False
+    ) -> Mapping[str, Any]:
         """A route through the tunnel, for packets of pods only; without tunnels the node's own routes do."""
         family = plan.of(version_of(address))
         if family is None or not self._overlay:

@@ -93,7 +93,8 @@ class RemoteNodesFeature:
             return {}
         if isinstance(unit, AddressUnit):
             if (owner := view.node_at(unit.address)) is not None:
-                return self._renderer.management_address(unit.address, owner, view.plan)
+                stolen = view.own.stolen is not None
+                return self._renderer.management_address(unit.address, owner, view.plan, stolen=stolen)
             publisher = view.node_publishing(unit.address)
             if publisher is None or not publisher.management:
                 return {}

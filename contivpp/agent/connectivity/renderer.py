@@ -20,8 +20,10 @@ class ConnectivityRenderer(Protocol):
         """What a packet needs to reach the pods and the host of `node`."""
         ...
 
-    def management_address(self, address: str, node: RemoteNode, plan: AddressPlan) -> Mapping[str, Any]:
-        """What a pod's packet needs to reach an address that Kubernetes knows `node` by."""
+    def management_address(
+        self, address: str, node: RemoteNode, plan: AddressPlan, *, stolen: bool = False
+    ) -> Mapping[str, Any]:
+        """What a pod's packet needs to reach an address that Kubernetes knows `node` by; `stolen`: see `OwnNode`."""
         ...
 
     def published_address(self, address: str, node: RemoteNode, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:

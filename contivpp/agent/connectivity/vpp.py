@@ -25,6 +25,7 @@ from contivpp.dataplane.vpp.values.addressing import InterfaceAddress, Interface
 from contivpp.dataplane.vpp.values.arp import NeighbourLimits
 from contivpp.dataplane.vpp.values.bridging import BridgeDomain, BridgeMember, VppForwardingEntry
 from contivpp.dataplane.vpp.values.interfaces import Loopback, Pipe, PipeEnd, VxlanTunnel
+from contivpp.dataplane.vpp.values.punting import PuntRedirect
 from contivpp.dataplane.vpp.values.routing import VppNeighbour, VppRoute
 from contivpp.model.addressplan import EVERYTHING, AddressPlan
 from contivpp.scheduler.api import by_key
@@ -127,12 +128,18 @@ class VppConnectivity:
                 values += _routes(node, family, self._pods, next_hop, VXLAN)
         return by_key(*values)
 
-    def management_address(self, address: str, node: RemoteNode, plan: AddressPlan) -> Mapping[str, Any]:
-        """A route through the tunnel or the node; none in the main table to an address that the tunnel itself needs."""
+    def management_address(
+        self, address: str, node: RemoteNode, plan: AddressPlan, *, stolen: bool = False
+    ) -> Mapping[str, Any]:
+        """A route through the tunnel or the node; none in the main table to an address that the tunnel itself needs.
+
+        With a stolen NIC the host's own packets come by the pods' table as well, and must find the other node when
+        there is no tunnel: to an address that the tunnel needs, and to a node without one, all goes by the NIC.
+        """
         family = plan.of(version_of(address))
-        if family is None:
-            return {}
         needed = address in map(ip_of, node.addresses)
+        if family is None or (stolen and (needed or not node.addresses)):
+            return {}
         if not self._overlay:
             next_hop = address_of(node, family.version)
             return by_key(*([VppRoute(only(address), self._main, next_hop)] if next_hop and not needed else []))
@@ -184,8 +191,11 @@ class VppConnectivity:
                 yield Table(self._main, version, f"mainVRF-IPv{version}")
 
     def _host_link(self, own: OwnNode, plan: AddressPlan) -> Iterator[Any]:
-        link = self._attachment.host(own, plan, mtu=self.mtu(own))
+        link = self._attachment.host(own, plan, mtu=self.mtu(own) if own.stolen is None else own.mtu)
         yield from link.values
+        if own.stolen is not None:  # what VPP does not take itself is for the host, which has the same addresses
+            for family in plan.families:
+                yield PuntRedirect(family.version, link.interface, str(family.host_link_linux(own.id)))
         if self._overlay:
             vrf = self._pods
             yield from (InterfaceTable(link.interface, vrf, family.version) for family in plan.families)

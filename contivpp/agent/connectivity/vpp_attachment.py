@@ -7,6 +7,7 @@ Names and MACs: spec/agent.md 8.1, 8.3, 8.5.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -14,10 +15,11 @@ from typing import Any, Final, Protocol
 from contivpp.agent.connectivity.addresses import ip_of, only, version_of
 from contivpp.agent.connectivity.linux import in_pod, of_pair
 from contivpp.agent.connectivity.names import pod_names
+from contivpp.agent.stolen import Stolen
 from contivpp.agent.view import LocalPod, OwnNode
 from contivpp.dataplane.linux.values import Address, Neighbour, Route, Veth
 from contivpp.dataplane.vpp.values.interfaces import HostInterface
-from contivpp.model.addressplan import AddressPlan
+from contivpp.model.addressplan import EVERYTHING, AddressPlan
 
 HOST_END: Final = "vpp1"
 HOST_LINK_END: Final = "vpp2"
@@ -128,9 +130,38 @@ def on_host(link: str, own: OwnNode, plan: AddressPlan, vpp_mac: str) -> Iterato
         if family.service_subnet is not None:
             behind.append(family.service_subnet)
         yield from (Route(str(subnet), via=vpp, link=link) for subnet in behind)
+        if own.stolen is not None:
+            yield from _as_before(link, own, own.stolen, family.version, vpp)
+            continue
         for address in map(ip_of, own.addresses):
             if version_of(address) == family.version and address not in {*own.management, *own.host}:
                 yield Route(only(address), via=vpp, link=link)
+
+
+def _as_before(link: str, own: OwnNode, stolen: Stolen, version: int, vpp: str) -> Iterator[Any]:
+    """The addresses and routes that the host had on the NIC that was stolen: all by way of VPP.
+
+    An address stands alone, and its subnet is behind VPP like everything else: nobody has to be asked for a MAC.
+    """
+    there = own.addresses if own.main_nic is None or own.main_nic.dhcp else own.main_nic.addresses
+    addresses = [one for one in there if version_of(one) == version]
+    if not addresses:
+        return
+    source = next((ip_of(one) for one in own.addresses if version_of(one) == version), ip_of(addresses[0]))
+    behind: dict[str, str] = {}
+    for address in addresses:
+        yield Address(link, only(ip_of(address)))
+        subnet = ipaddress.ip_interface(address).network
+        if subnet.num_addresses > 1:
+            behind.setdefault(str(subnet), ip_of(address))
+    if any(version_of(gateway) == version for gateway in own.gateways):
+        behind.setdefault(EVERYTHING[version], source)
+    for hop in stolen.routes:
+        if hop.to and version_of(hop.to) == version:
+            behind.setdefault(hop.to, source)
+    yield from (
+        Route(subnet, via=vpp, link=link, source=source, after_source=True) for subnet, source in behind.items()
+    )
 
 
 def kernel_mac(mac: str) -> str:

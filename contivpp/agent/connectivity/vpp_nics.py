@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 from contivpp.agent.connectivity.addresses import address_of, version_of
 from contivpp.agent.connectivity.linux import ETHERNET_MTU, VXLAN_OVERHEAD
+from contivpp.agent.stolen import Stolen
 from contivpp.agent.view import NodeNic, OwnNode
 from contivpp.dataplane.vpp.values.addressing import InterfaceAddress, InterfaceTable
 from contivpp.dataplane.vpp.values.dhcp import DhcpClient
@@ -62,9 +63,11 @@ class Nics:
             yield from self._in_table(NO_NIC)
             yield from (InterfaceAddress(NO_NIC, address, self.vrf) for address in own.addresses)
         else:
-            yield from self._nic(main, own, mac, own.addresses)
+            yield from self._nic(main, own, mac, own.addresses if own.stolen is None else main.addresses)
             if not main.dhcp:
                 yield from self._default_routes(own, main.name)
+            if own.stolen is not None:
+                yield from self._further_routes(own.stolen, main.name)
         for number, nic in enumerate(own.other_nics, start=1):
             yield from self._nic(nic, own, other_mac(mac, number), nic.addresses)
 
@@ -85,11 +88,11 @@ class Nics:
 
     def _interface(self, nic: NodeNic, mac: str) -> Any:
         if not nic.is_device:
-            return HostInterface(nic.name, nic.name, mac, nic.mtu or ETHERNET_MTU)
+            return HostInterface(nic.name, nic.name, nic.mac or mac, nic.mtu or ETHERNET_MTU)
         mtu = max(ETHERNET_MTU, self.pod_mtu + max(VXLAN_OVERHEAD.values())) if self.pod_mtu else ETHERNET_MTU
         if pci := vmxnet3_address(nic.name):
             return Vmxnet3(nic.name, pci, mtu, self.tuning.vmxnet3_rx_ring, self.tuning.vmxnet3_tx_ring)
-        return Nic(nic.name, nic.name, mtu)
+        return Nic(nic.name, nic.device or nic.name, mtu)
 
     def _in_table(self, interface: str) -> Iterator[InterfaceTable]:
         if self.vrf:
@@ -99,6 +102,17 @@ class Nics:
         for gateway in own.gateways:
             if address_of(own, version_of(gateway)):
                 yield VppRoute(EVERYTHING[version_of(gateway)], self.vrf, gateway, interface)
+
+    def _further_routes(self, stolen: Stolen, interface: str) -> Iterator[VppRoute]:
+        """Those that the kernel had by a NIC that was stolen."""
+        for hop in stolen.routes:
+            if hop.to and version_of(hop.to) in self.versions:
+                yield VppRoute(hop.to, self.vrf, hop.via, interface, weight=hop.weight)
+
+
+def vmxnet3_name(address: str) -> str:
+    """VPP's name of one of VMware's NICs at a PCI address."""
+    return "vmxnet3-" + "/".join(f"{int(part, 16):x}" for part in re.split("[:.]", address))
 
 
 def vmxnet3_address(name: str) -> str:

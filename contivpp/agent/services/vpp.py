@@ -72,6 +72,8 @@ class VppServices:
             ]
         else:  # hosts and pods of other nodes come and go by the NIC, and keep their sources
             values.append(SourceNatInterface(host, "pod"))
+        if own.stolen is not None:  # what comes in for the host goes to it through VPP, and keeps its source
+            values.append(SourceNatInterface(host, "host"))
         values.append(SourceNat(POD_GATEWAY, _source(own, plan, 4), _source(own, plan, 6)))
         spared = set(map(only, own.node_port_addresses))
         for family in plan.families:

@@ -1,4 +1,4 @@
-"""Whether a link leaves the checksums of what it sends to whoever receives it; by ioctl, for every kernel has that.
+"""What a link leaves to others, or does to frames by itself; by ioctl, for every kernel has that.
 
 A pair of links never needs checksums between two kernels, so by default packets cross it without. AF_PACKET hands
 them out as they are: VPP would drop them. Turning it off also ends segmentation by the receiver, so that no frame is
@@ -18,12 +18,24 @@ from contivpp.dataplane.linux.netlink import entered
 _SIOCETHTOOL: Final = 0x8946
 _GET_TX_CHECKSUMS: Final = 0x16
 _SET_TX_CHECKSUMS: Final = 0x17
+_GET_MERGING: Final = 0x2B  # GRO
+_SET_MERGING: Final = 0x2C
 _VALUE: Final = struct.Struct("=II")
 _REQUEST: Final = struct.Struct("16sP16x")
 
 
+def merging(netns: str, link: str) -> bool:
+    """Whether the kernel merges frames that a link receives to larger ones; raises as `checksums` does."""
+    return bool(_ask(netns, link, _GET_MERGING, 0))
+
+
+def set_merging(netns: str, link: str, *, on: bool) -> None:
+    """Lets it, or not; raises as `set_checksums` does."""
+    _ask(netns, link, _SET_MERGING, int(on))
+
+
 def checksums(netns: str, link: str) -> bool:
-    """Whether a link leaves them to the receiver.
+    """Whether a link leaves the checksums of what it sends to the receiver.
 
     Args:
         netns: path of the link's namespace; "" is this process's.

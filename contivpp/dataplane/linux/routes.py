@@ -31,6 +31,8 @@ class RouteDescriptor:
             yield Dependency("link", needed)
         if route.link and (route.via or is_pod_end(route.link)):
             yield Dependency("address", any_of=(f"{Address.prefix}{route.link}/",))
+        if route.after_source:
+            yield Dependency("source", any_of=(f"{Address.prefix}{route.link}/{route.source}/",))
 
     def derived(self, key: str, route: Route) -> Mapping[str, Any]:
         """Nothing."""

@@ -7,7 +7,7 @@ or "lo" for the node's loopback. Addresses and subnets are text; "" and 0 mean t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Final, Literal
 
 LOOPBACK = "lo"
@@ -172,6 +172,7 @@ class Route:
         link: "" leaves it to the kernel by which of the host's own links it reaches the gateway.
         scope: "link" for what is reached directly, else "".
         source: the address that the node's own packets get.
+        after_source: whether it waits for `source`, which the agent puts on `link`; the kernel keeps nothing of that.
     """
 
     prefix: ClassVar[str] = "linux/route/"
@@ -184,6 +185,7 @@ class Route:
     source: str = ""
     kind: Literal["unicast", "blackhole", "unreachable"] = "unicast"
     metric: int = 0
+    after_source: bool = field(default=False, compare=False)
 
     @property
     def key(self) -> str:

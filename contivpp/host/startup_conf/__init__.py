@@ -4,7 +4,18 @@ Standard library only, Python 3.8, relative imports: Ansible carries it to nodes
 """
 
 from .model import StartupConf, from_yaml, parse, render
-from .plan import Change, Plan, plan
+from .plan import HEADER, Change, Plan, changes, plan
 from .syntax import StartupConfError
 
-__all__ = ["Change", "Plan", "StartupConf", "StartupConfError", "from_yaml", "parse", "plan", "render"]
+__all__ = [
+    "HEADER",
+    "Change",
+    "Plan",
+    "StartupConf",
+    "StartupConfError",
+    "changes",
+    "from_yaml",
+    "parse",
+    "plan",
+    "render",
+]

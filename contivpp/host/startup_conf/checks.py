@@ -77,8 +77,13 @@ def _cpu(cpu: Cpu) -> list[str]:
     }
     if sum(ways.values()) > 1:
         problems.append("cpu: %s: set one of them" % " and ".join(name for name in ways if ways[name]))
-    if cpu.skip_cores is not None and cpu.main_core is None:
-        problems.append("cpu.skip-cores: VPP wants main-core set as well")
+    for name, is_set in (
+        ("corelist-workers", ways["corelist-workers"]),
+        ("coremask-workers", ways["coremask-workers"]),
+        ("skip-cores", cpu.skip_cores is not None),
+    ):
+        if is_set and cpu.main_core is None:
+            problems.append("cpu.%s: VPP wants main-core set as well" % name)
     if cpu.relative and cpu.main_core is None:
         problems.append("cpu.relative: VPP wants main-core set as well")
     if cpu.main_core is not None and cpu.main_core in cores(cpu.corelist_workers):

@@ -60,6 +60,18 @@ def plan(existing: str | None, wanted: StartupConf) -> Plan:
     return Plan(text, changes, kept)
 
 
+def changes(before: str | None, after: str | None) -> tuple[Change, ...]:
+    """What differs between two files, by setting; None is no file.
+
+    Raises:
+        StartupConfError: one of them cannot be read.
+    """
+    old, new = ({} if text is None else flatten(_united(read(text, FORMS))) for text in (before, after))
+    return tuple(
+        Change(path, old.get(path), new.get(path)) for path in sorted({*old, *new}) if old.get(path) != new.get(path)
+    )
+
+
 def _united(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
     """What is known, in one place for each identity, as VPP takes it: blocks add up, and the last word counts."""
     place: dict[tuple[str, ...], int] = {}

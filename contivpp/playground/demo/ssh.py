@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-KEY = "id_ed25519"
-KNOWN_HOSTS = "known_hosts"
+from contivpp.playground.machines.access import KEY, KNOWN_HOSTS
+
 _UNREACHABLE = 255
 
 

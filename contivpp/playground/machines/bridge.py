@@ -21,13 +21,15 @@ def is_there(network: Network) -> bool:
     if not device.exists():
         return False
     if not (device / "bridge").exists():
-        raise MachinesError(f"a device called {network.bridge} exists and is not a bridge: set playground_bridge")
+        raise MachinesError(
+            f"a device called {network.bridge} exists and is not a bridge: set {network.settings.bridge}"
+        )
     links = json.loads(run(["ip", "-4", "-json", "address", "show", "dev", network.bridge]))
     addresses = [f"{a['local']}/{a['prefixlen']}" for link in links for a in link.get("addr_info", ())]
     if addresses and addresses != [str(network.gateway)]:
         raise MachinesError(
             f"a bridge called {network.bridge} exists and has the address {addresses[0]}, so it is not the"
-            f" playground's on {network.subnet}: set playground_bridge, or remove it"
+            f" playground's on {network.subnet}: set {network.settings.bridge}, or remove it"
         )
     up = any("UP" in link.get("flags", ()) for link in links)
     return up and addresses == [str(network.gateway)]
@@ -44,7 +46,7 @@ def uplink_is_there(network: Network) -> bool:
     device = _DEVICES / network.uplink_bridge
     if not device.exists():
         return False
-    advice = "set playground_uplink_bridge"
+    advice = f"set {network.settings.uplink_bridge}"
     if not (device / "bridge").exists():
         raise MachinesError(f"a device called {network.uplink_bridge} exists and is not a bridge: {advice}")
     links = json.loads(run(["ip", "-4", "-json", "address", "show", "dev", network.uplink_bridge]))

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from contivpp.playground.machines.shell import run
@@ -76,22 +79,41 @@ FILES = {
 _BUILD_TIMEOUT = 1200
 
 
-def _recipe() -> str:
-    parts = json.dumps([SUITE, PACKAGES, MASKED, FILES])
-    return hashlib.sha256(parts.encode()).hexdigest()
+@dataclass(frozen=True)
+class Recipe:
+    """What an image is made of.
+
+    Attributes:
+        packages: Debian packages by name; what they need comes along.
+        masked: systemd units that do not start.
+        files: path below the root -> contents.
+    """
+
+    packages: tuple[str, ...] = PACKAGES
+    masked: tuple[str, ...] = MASKED
+    files: Mapping[str, str] = field(default_factory=lambda: FILES)
+
+    def fingerprint(self) -> str:
+        """Tells this recipe from every other one."""
+        parts = json.dumps([SUITE, self.packages, self.masked, self.files])
+        return hashlib.sha256(parts.encode()).hexdigest()
+
+
+NODE = Recipe()
 
 
 class Image:
     """The base image below a playground's state folder."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, recipe: Recipe = NODE) -> None:
+        self.recipe = recipe
         self.root = state / "base"
         self._part = state / "base.part"
         self._stamp = state / "base.recipe"
 
     def is_built(self) -> bool:
         """Tells whether an image of the present recipe is there."""
-        return self.root.is_dir() and self._stamp.is_file() and self._stamp.read_text() == _recipe()
+        return self.root.is_dir() and self._stamp.is_file() and self._stamp.read_text() == self.recipe.fingerprint()
 
     def build(self) -> None:
         """Builds the image anew; takes about a minute and a half.
@@ -101,11 +123,15 @@ class Image:
         """
         self.remove()
         self._part.mkdir(parents=True)
-        include = f"--include={','.join(PACKAGES)}"
-        run(["debootstrap", "--variant=minbase", include, SUITE, self._part], timeout=_BUILD_TIMEOUT)
-        trim(self._part)
+        include = f"--include={','.join(self.recipe.packages)}"
+        # A kernel among the packages must not make an initial RAM disk for all hardware that there is: minutes, for
+        # one that is made anew for what the image is to run on.
+        environment = {**os.environ, "INITRD": "No"}
+        command = ["debootstrap", "--variant=minbase", include, SUITE, str(self._part)]
+        run(command, environment=environment, timeout=_BUILD_TIMEOUT)
+        trim(self._part, self.recipe)
         self._part.rename(self.root)
-        self._stamp.write_text(_recipe())
+        self._stamp.write_text(self.recipe.fingerprint())
 
     def remove(self) -> bool:
         """Removes the image and what an unfinished build left."""
@@ -117,7 +143,7 @@ class Image:
         return there
 
 
-def trim(root: Path) -> None:
+def trim(root: Path, recipe: Recipe = NODE) -> None:
     """Makes a freshly unpacked Debian at `root` fit for a node: small, quiet, and with no identity."""
     for archive in (root / "var/cache/apt/archives").glob("*.deb"):
         archive.unlink()
@@ -126,14 +152,14 @@ def trim(root: Path) -> None:
     for key in (root / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
     units = root / "etc/systemd/system"
-    for unit in MASKED:
+    for unit in recipe.masked:
         (units / unit).unlink(missing_ok=True)
         (units / unit).symlink_to("/dev/null")
     network = units / "multi-user.target.wants/systemd-networkd.service"
     network.parent.mkdir(parents=True, exist_ok=True)
     if not network.is_symlink():
         network.symlink_to("/lib/systemd/system/systemd-networkd.service")
-    for name, content in FILES.items():
+    for name, content in recipe.files.items():
         file = root / name
         file.unlink(missing_ok=True)
         file.parent.mkdir(parents=True, exist_ok=True)

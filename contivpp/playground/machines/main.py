@@ -13,15 +13,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from contivpp.playground.machines import bridge, node, plan
+from contivpp.playground.machines import access, bridge, node, plan
 from contivpp.playground.machines.image import Image
 from contivpp.playground.machines.plan import DEFAULT_STATE, Machine, MachinesError, Network
-from contivpp.playground.machines.shell import run
 
 DEFAULT_MACHINES = ("node1=10.210.0.11", "node2=10.210.0.12", "node3=10.210.0.13")
 DEFAULT_UPLINK_BRIDGE = "contivpg1"
-KEY = "id_ed25519"
-KNOWN_HOSTS = "known_hosts"
 Result = dict[str, object]
 
 
@@ -33,8 +30,8 @@ def _up(options: argparse.Namespace) -> Result:
     for machine in machines:
         node.Node(machine.name, options.state).check(network)
     bridge_is_there, uplink_is_there = bridge.is_there(network), bridge.uplink_is_there(network)
-    changes = _key(options)
-    image = Image(options.state)
+    changes = access.make_key(options.files, check=options.check)
+    image = Image(options.image or options.state)
     if not image.is_built():
         changes.append("built the base image")
         if not options.check:
@@ -52,7 +49,7 @@ def _up(options: argparse.Namespace) -> Result:
     for machine in machines if not options.check else ():
         subject, address = node.Node(machine.name, options.state), str(machine.address.ip)
         subject.wait(address, timeout=options.timeout)
-        if _remember(options.files / KNOWN_HOSTS, address, subject.host_key()):
+        if access.remember(options.files, address, subject.host_key()):
             changes.append(f"{machine.name}: host key")
     return {"changed": bool(changes), "changes": changes}
 
@@ -64,17 +61,6 @@ def _machine(text: str, network: Network) -> Machine:
     return Machine.parse(name, address, network)
 
 
-def _key(options: argparse.Namespace) -> list[str]:
-    key = options.files / KEY
-    if key.is_file() and key.with_suffix(".pub").is_file():
-        return []
-    if not options.check:
-        options.files.mkdir(mode=0o700, parents=True, exist_ok=True)
-        key.unlink(missing_ok=True)
-        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "contiv-playground", "-f", key])
-    return ["made the ssh key"]
-
-
 def _start(machine: Machine, network: Network, image: Image, options: argparse.Namespace) -> list[str]:
     """Creates, configures and starts a machine; returns what that changed, and does not wait for it."""
     subject, changes = node.Node(machine.name, options.state), []
@@ -83,7 +69,7 @@ def _start(machine: Machine, network: Network, image: Image, options: argparse.N
         if not options.check:
             subject.create(image.root, network)
     if subject.is_created():
-        different = subject.differences(machine, (options.files / f"{KEY}.pub").read_text())
+        different = subject.differences(machine, access.public_key(options.files))
         changes += [f"wrote /{name}" for name in different]
         if different and not options.check:
             subject.configure(different)
@@ -92,16 +78,6 @@ def _start(machine: Machine, network: Network, image: Image, options: argparse.N
         if not options.check:
             subject.start(network)
     return [f"{machine.name}: {change}" for change in changes]
-
-
-def _remember(known_hosts: Path, address: str, key: str) -> bool:
-    line = f"{address} {key}"
-    lines = known_hosts.read_text().splitlines() if known_hosts.is_file() else []
-    if line in lines:
-        return False
-    kept = [other for other in lines if other.split()[:1] != [address]]
-    known_hosts.write_text("\n".join([*kept, line]) + "\n")
-    return True
 
 
 def _down(options: argparse.Namespace) -> Result:
@@ -136,7 +112,12 @@ def _status(options: argparse.Namespace) -> Result:
         machine.name: "running" if machine.is_running() else "stopped" for machine in node.created(options.state)
     }
     uplinks = {machine.name: machine.uplink_bridge() for machine in node.created(options.state)}
-    return {"changed": False, "image": Image(options.state).is_built(), "machines": machines, "uplinks": uplinks}
+    return {
+        "changed": False,
+        "image": Image(options.image or options.state).is_built(),
+        "machines": machines,
+        "uplinks": uplinks,
+    }
 
 
 _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], Result], str]] = {
@@ -152,6 +133,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     for name, (_, text) in _COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--state", type=Path, default=DEFAULT_STATE, help="folder of image and machines")
+        command.add_argument("--image", type=Path, help="folder of the image, where another playground has it already")
         command.add_argument("--files", type=Path, default=Path(".playground"), help="folder of the ssh key")
         command.add_argument("--bridge", default="contivpg0")
         command.add_argument(

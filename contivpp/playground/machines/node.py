@@ -158,7 +158,7 @@ class Node:
             MachinesError: It does not within `timeout` seconds, or the machine died meanwhile.
         """
         end = time.monotonic() + timeout
-        while not _answers(address):
+        while not ssh_answers(address):
             if not self.processes.list():
                 raise MachinesError(f"{self.name} ended while it was starting: see {self._last_words()}")
             if time.monotonic() > end:
@@ -207,7 +207,8 @@ def _read(file: Path) -> str:
         return ""
 
 
-def _answers(address: str) -> bool:
+def ssh_answers(address: str) -> bool:
+    """Tells whether an ssh server speaks at an address."""
     try:
         with socket.create_connection((address, _SSH), timeout=1) as connection:
             connection.settimeout(1)

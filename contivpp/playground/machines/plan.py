@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_STATE = Path("/var/lib/contiv-playground")
-SUBNET_VARIABLE = "playground_subnet"
 # What CI machines are reached through, in use or not.
 RESERVED = (ipaddress.IPv4Network("192.0.2.0/24"),)
 _MINIMUM_SIZE = 8
@@ -30,6 +29,15 @@ class MachinesError(Exception):
 
 
 @dataclass(frozen=True)
+class Settings:
+    """What a reader of an error has to set, by the names that he knows it by."""
+
+    subnet: str = "playground_subnet"
+    bridge: str = "playground_bridge"
+    uplink_bridge: str = "playground_uplink_bridge"
+
+
+@dataclass(frozen=True)
 class Network:
     """The bridge that joins the machines; the controller's own address on it is the first of the subnet.
 
@@ -39,23 +47,24 @@ class Network:
     bridge: str
     subnet: ipaddress.IPv4Network
     uplink_bridge: str = ""
+    settings: Settings = Settings()
 
     @classmethod
-    def parse(cls, bridge: str, subnet: str, uplink_bridge: str = "") -> Network:
+    def parse(cls, bridge: str, subnet: str, uplink_bridge: str = "", *, settings: Settings = Settings()) -> Network:
         """Reads a subnet such as 10.210.0.0/24.
 
         Raises:
             MachinesError: It is no IPv4 subnet, or one too small for a playground; both bridges are one.
         """
         if bridge == uplink_bridge:
-            raise MachinesError(f"{bridge} cannot join both NICs of the machines: set playground_uplink_bridge")
+            raise MachinesError(f"{bridge} cannot join both NICs of the machines: set {settings.uplink_bridge}")
         try:
             network = ipaddress.IPv4Network(subnet)
         except ValueError as error:
-            raise MachinesError(f"{SUBNET_VARIABLE} is not an IPv4 subnet: {error}") from error
+            raise MachinesError(f"{settings.subnet} is not an IPv4 subnet: {error}") from error
         if network.num_addresses < _MINIMUM_SIZE:
-            raise MachinesError(f"{SUBNET_VARIABLE} {network} is too small for a playground: choose a /24")
-        return cls(bridge, network, uplink_bridge)
+            raise MachinesError(f"{settings.subnet} {network} is too small for a playground: choose a /24")
+        return cls(bridge, network, uplink_bridge, settings)
 
     @property
     def gateway(self) -> ipaddress.IPv4Interface:
@@ -84,7 +93,7 @@ class Machine:
         edges = (network.subnet[0], network.subnet[-1], network.gateway.ip)
         if parsed not in network.subnet or parsed in edges:
             raise MachinesError(
-                f"{name} cannot have the address {parsed}: it must be a host of {SUBNET_VARIABLE}"
+                f"{name} cannot have the address {parsed}: it must be a host of {network.settings.subnet}"
                 f" {network.subnet} other than {network.gateway.ip}, which is the controller's"
             )
         if network.uplink_bridge and len(uplink_of(name)) > _LONGEST_LINK:
@@ -113,7 +122,7 @@ def check(network: Network, used: Iterable[Used]) -> None:
     Raises:
         MachinesError: The subnet overlaps one in use, or one that is reserved.
     """
-    advice = f"set {SUBNET_VARIABLE} to a free private /24, such as 10.213.0.0/24"
+    advice = f"set {network.settings.subnet} to a free private /24, such as 10.213.0.0/24"
     for other in used:
         if other.device != network.bridge and other.subnet.overlaps(network.subnet):
             raise MachinesError(

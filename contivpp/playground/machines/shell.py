@@ -38,5 +38,11 @@ def run(
 
 
 def _package_of(program: str) -> str:
-    packages = {"systemd-nspawn": "systemd-container", "ssh-keygen": "openssh-client", "ip": "iproute2"}
+    packages = {
+        "debugfs": "e2fsprogs",
+        "ip": "iproute2",
+        "mke2fs": "e2fsprogs",
+        "ssh-keygen": "openssh-client",
+        "systemd-nspawn": "systemd-container",
+    }
     return packages.get(program, program)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from contivpp.store.client import Store
 from tests.integration.cluster import TestCluster, TestNode, TestPod, cluster_of, eventually, ip, netns_path
 from tests.integration.conftest import Etcd
 from tests.integration.dataplane.vpp import RealVpp
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.vpp, pytest.mark.etcd, pytest.mark.root, pytest.mark.timeout(240)]
 
@@ -120,7 +122,7 @@ def transfers(source: str, target: str, address: str, size: int, *, listen: str 
         assert receiver.stdout.readline() == "listening\n"
         try:
             sending = ["nsenter", f"--net={source}", "python3", "-c", SEND, address, str(size), str(seconds)]
-            sent = subprocess.run(sending, check=True, timeout=40, capture_output=True, text=True).stdout
+            sent = subprocess.run(sending, check=True, timeout=40 * PATIENCE, capture_output=True, text=True).stdout
             return receiver.stdout.readline() == sent
         finally:
             receiver.kill()
@@ -173,15 +175,18 @@ async def test_a_killed_agent_loses_no_packet_and_has_nothing_to_do(
 ) -> None:
     a, _, c = await three_pods(cluster)
     one, two = (node.agent for node in nodes)
-    command = ["ping", "-n", "-q", "-i", "0.01", "-c", "1200", "-W", "1", c.address]
+    command = ["ping", "-n", "-q", "-i", "0.01", c.address]
     running = subprocess.Popen(["nsenter", f"--net={a.netns}", *command], stdout=subprocess.PIPE, text=True)
     for node in (one, two):
         node.kill(signal.SIGKILL)
         node.start()
         node.wait_until_ready()
-    assert running.poll() is None, "the ping outlived both restarts"
+    running.send_signal(signal.SIGINT)
     output, _ = running.communicate(timeout=60)
-    assert "1200 packets transmitted, 1200 received" in output
+    sent, answered = (
+        int(words.split()[-1]) for words in re.findall(r"\d+(?= packets transmitted)|\d+(?= received)", output)
+    )
+    assert sent > 100 and answered >= sent - 1, output  # the last one may have been under way
     for node in (one, two):
         assert first_transaction(node) == ("FullResync", [], None)
     d = cluster.pod("d")
@@ -208,13 +213,15 @@ async def test_a_transfer_through_a_service_outlives_the_agents_and_services_com
     eventually(lambda: transfers(a.netns, c.netns, "10.96.0.7", 1000, listen="0.0.0.0"))
     assert transfers(netns_path(one.netns), c.netns, "10.96.0.7", 1_000_000, listen="0.0.0.0"), "the host as well"
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(transfers, a.netns, c.netns, "10.96.0.7", 2_000_000, listen="0.0.0.0", seconds=6)
+        running = pool.submit(
+            transfers, a.netns, c.netns, "10.96.0.7", 2_000_000, listen="0.0.0.0", seconds=6 * PATIENCE
+        )
         for node in (one, two):
             node.kill(signal.SIGKILL)
             node.start()
             node.wait_until_ready()
         assert not running.done(), "the transfer outlived both restarts"
-        assert running.result(60)
+        assert running.result(60 * PATIENCE)
     for node in (one, two):
         assert first_transaction(node) == ("FullResync", [], None)
     for node in nodes:

@@ -18,7 +18,7 @@ from contivpp.dataplane.vpp.values.dhcp import DhcpClient
 from contivpp.dataplane.vpp.values.interfaces import HostInterface, Loopback
 from contivpp.dataplane.vpp.values.memif import Memif, MemifSocket
 from contivpp.dataplane.vpp.values.nic import Nic, Vmxnet3
-from contivpp.dataplane.vpp.values.observed import DeviceName, InterfaceState
+from contivpp.dataplane.vpp.values.observed import DeviceName, InterfaceState, pci_name
 from contivpp.dataplane.vpp.values.receiving import RxMode, RxPlacement
 from contivpp.dataplane.vpp.values.routing import VppNeighbour, VppRoute
 from contivpp.dataplane.vpp.values.tap import Tap
@@ -83,6 +83,24 @@ async def test_a_nic_is_adopted_and_given_back_as_it_was(
         assert dict((await again.commit(dict.fromkeys(wanted))).errors) == {}
         assert interface(vpp, "host-nic") == before
         assert await found(plane) == {}
+
+
+async def test_a_nic_is_found_by_its_pci_address_whatever_it_is_called(
+    plane: VppDataplane, vpp: RealVpp, netns: str
+) -> None:
+    pair(netns, "nic")
+    vpp.cli("create", "host-interface", "name", "nic")
+    vpp.cli("set", "interface", "name", "host-nic", "TenGigabitEthernet0/1a/0")
+    before = interface(vpp, "TenGigabitEthernet0/1a/0")
+    scheduler = Scheduler(plane.descriptors())
+    other, uplink = Nic("other", pci_name("0000:00:1b.0")), Nic("eth0", pci_name("0000:00:1a.0"), 1400)
+    assert dict((await scheduler.resync(keyed([uplink, other]))).errors) == {}
+    assert scheduler.state_of(other.key) is ValueState.PENDING
+    assert await found(plane) == keyed([uplink])
+    assert interface(vpp, "TenGigabitEthernet0/1a/0")[3] == "1400/0/0/0"
+    assert (await Scheduler(plane.descriptors()).resync(keyed([uplink]))).executed == 0
+    assert dict((await scheduler.commit({uplink.key: None})).errors) == {}
+    assert interface(vpp, "TenGigabitEthernet0/1a/0") == before
 
 
 async def test_a_nic_waits_for_its_device_and_goes_with_it(plane: VppDataplane, vpp: RealVpp, netns: str) -> None:

@@ -17,8 +17,9 @@ from typing import Any, Protocol
 import pytest
 
 from contivpp.dataplane.vpp.plane import VppDataplane
+from tests.patience import PATIENCE
 
-CONFIG = """unix {{ nodaemon log {folder}/vpp.log full-coredump cli-listen {folder}/cli.sock poll-sleep-usec 100 }}
+CONFIG = """unix {{ nodaemon log {folder}/vpp.log full-coredump cli-listen {folder}/cli.sock poll-sleep-usec {sleep} }}
 socksvr {{ socket-name {folder}/api.sock }}
 statseg {{ socket-name {folder}/stats.sock size 32M }}
 memory {{ main-heap-size 256M }}
@@ -72,7 +73,7 @@ class RealVpp:
         disabled = " ".join(f"plugin {name}_plugin.so {{ disable }}" for name in without)
         of_plugins = "\n".join(text for name, text in OF_PLUGINS.items() if name not in without)
         (folder / "startup.conf").write_text(
-            CONFIG.format(folder=folder, without=disabled, of_plugins=of_plugins, more=more)
+            CONFIG.format(folder=folder, sleep=int(100 * PATIENCE), without=disabled, of_plugins=of_plugins, more=more)
         )
 
     def start(self) -> None:
@@ -86,7 +87,7 @@ class RealVpp:
         environment = {**os.environ, "LD_LIBRARY_PATH": f"{libraries}:{multiarch}"}
         with (self.folder / "output").open("ab") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 30 * PATIENCE
         while not self._listens():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"VPP did not start: {(self.folder / 'output').read_text()[-3000:]}")
@@ -117,7 +118,7 @@ class RealVpp:
     def cli(self, *words: str) -> str:
         """What vppctl says to a command."""
         command = [str(self._prefix / "bin" / "vppctl"), "-s", str(self.folder / "cli.sock"), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10 * PATIENCE).stdout
 
 
 @contextlib.asynccontextmanager
@@ -126,7 +127,7 @@ async def connected(vpp: AnyVpp) -> AsyncIterator[VppDataplane]:
     plane = VppDataplane(vpp.socket, timeout=2)
     running = asyncio.create_task(plane.run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(20 * PATIENCE):
             await plane.ready.wait()
         yield plane
     finally:

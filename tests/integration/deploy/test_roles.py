@@ -23,13 +23,10 @@ Play = Callable[..., "subprocess.CompletedProcess[str]"]
 PKI = """
 - hosts: contivpp
   gather_facts: false
-  vars: {package_prepared: true}
   tasks:
-    - name: Make what the controller keeps
+    - name: Take what the role keeps on the controller, and what it would carry to a node
       ansible.builtin.import_role:
         name: pki
-        tasks_from: authority.yml
-      delegate_to: localhost
 """
 HOSTS = {
     "contivpp": {
@@ -96,7 +93,11 @@ def test_certificates_are_made_once_for_those_who_need_them(play: Play, inventor
     book = tmp_path / "book.yml"
     book.write_text(PKI)
     folder = tmp_path / "pki"
-    words = ("-i", str(inventory), "-e", f"pki_folder={folder}", str(book))
+    # The "node" is this machine, and gets its files into a folder of the test.
+    node = "pki_destination=" + str(tmp_path / "node")
+    owners = '{"pki_of_etcd": [{"name": "etcd", "common_name": "etcd one", "usage": ["serverAuth", "clientAuth"], '
+    owners += '"names": ["IP:10.0.0.1", "IP:127.0.0.1", "DNS:localhost"], "owner": "root"}]}'
+    words = ("-i", str(inventory), "-e", f"pki_folder={folder}", "-e", node, "-e", owners, str(book))
     done = play(*words)
     assert done.returncode == 0, done.stdout + done.stderr
 

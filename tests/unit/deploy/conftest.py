@@ -18,13 +18,17 @@ Run = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Run]:
     """Runs a module of library/ and returns what it answers; "failed" is true when it failed."""
     monkeypatch.syspath_prepend(str(REPOSITORY / "library"))
     # What `module_utils = .` of ansible.cfg does when Ansible packs a module.
     monkeypatch.setattr(ansible.module_utils, "__path__", [*ansible.module_utils.__path__, str(REPOSITORY)])
 
-    def run(name: str, *, check: bool = False, diff: bool = False, **arguments: Any) -> dict[str, Any]:
+    # What a module remembers of a host is not remembered of this one.
+    state = importlib.import_module("ansible.module_utils.contivpp.host.state")
+    monkeypatch.setattr(state, "FOLDER", str(tmp_path / "contiv-memory"))
+
+    def run(name: str, /, *, check: bool = False, diff: bool = False, **arguments: Any) -> dict[str, Any]:
         module = importlib.import_module(name)
         with patch_module_args({**arguments, "_ansible_check_mode": check, "_ansible_diff": diff}):
             with pytest.raises(SystemExit):
@@ -35,3 +39,11 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     yield run
     for name in [name for name in sys.modules if name.startswith(("contivpp_", "ansible.module_utils.contivpp"))]:
         del sys.modules[name]
+
+
+@pytest.fixture
+def machine(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """A machine that is played, and runs modules when it is called."""
+    from tests.unit.deploy.machine import Machine
+
+    return Machine(run, monkeypatch, tmp_path)

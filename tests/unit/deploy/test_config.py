@@ -40,6 +40,10 @@ def test_it_says_what_forwards_and_by_which_nic(run: Run) -> None:
     first = run("contivpp_config", contiv=contiv, node_name="node1")
     assert (first["dataplane"], first["uplink"]) == ("vpp", "eth1")
     assert run("contivpp_config", contiv=contiv, node_name="node2")["uplink"] == ""
+    assert not first["steals"]
+    stealing = {"dataplane": "vpp", "nodeConfig": [{"nodeName": "node1", "stealInterface": "eth0"}]}
+    assert run("contivpp_config", contiv=stealing, node_name="node1")["steals"]
+    assert not run("contivpp_config", contiv=stealing, node_name="node2")["steals"]
     assert run("contivpp_config")["dataplane"] == "linux"
 
 

@@ -51,9 +51,9 @@ def test_a_new_archive_takes_the_place_of_the_old_in_one_step_and_a_second_run_c
     assert not run("contivpp_package", **given)["changed"]
 
     archive_of(archive, "2.0")
-    checked = run("contivpp_package", check=True, **given)
+    checked = run("contivpp_package", check=True, diff=True, **given)
     assert checked["changed"]
-    assert checked["diff"]["before"] == {"venv": Path(first["venv"]).name}
+    assert checked["diff"]["before"] == Path(first["venv"]).name + "\n"
     assert says(prefix) == "1.0"
     assert run("contivpp_package", **given)["changed"]
     assert says(prefix) == "2.0"

@@ -64,11 +64,21 @@ def test_all_problems_come_at_once_with_those_that_were_found_before(run: Run) -
     assert len(answer["problems"]) == 8
 
 
-def test_the_core_needs_the_standard_library_only() -> None:
+def test_the_core_needs_the_standard_library_only_and_old_python() -> None:
+    import ast
     import subprocess
 
     from .conftest import REPOSITORY
 
-    script = f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); import contivpp.host.preflight_vpp"
+    files = [*sorted((REPOSITORY / "contivpp/host").rglob("*.py")), *sorted((REPOSITORY / "library").glob("*.py"))]
+    for file in files:
+        ast.parse(file.read_text(), str(file), feature_version=(3, 8))
+    names = [
+        ".".join(file.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")
+        for file in files
+        if file.is_relative_to(REPOSITORY / "contivpp")
+    ]
+    assert "contivpp.host.taking" in names
+    script = f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); import {', '.join(names)}"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

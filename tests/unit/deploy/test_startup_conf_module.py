@@ -77,3 +77,48 @@ def test_wrong_values_are_all_named_and_nothing_is_written(run: Run, path: Path)
 def test_settings_must_be_given(run: Run, path: Path) -> None:
     answer = run("contivpp_startup_conf", path=str(path))
     assert answer["failed"] and "settings" in answer["msg"]
+
+
+def test_undo_removes_the_file_that_was_made_and_puts_back_the_one_that_was_there(run: Run, path: Path) -> None:
+    run("contivpp_startup_conf", path=str(path), settings=SETTINGS)
+    answer = run("contivpp_startup_conf", path=str(path), state="absent")
+    assert answer["changed"] and answer["changes"]["unix.nodaemon"] == {"before": "set", "after": None}
+    assert not path.exists()
+    assert not run("contivpp_startup_conf", path=str(path), state="absent")["changed"]
+    run("contivpp_startup_conf", path=str(path), settings=SETTINGS)
+    run("contivpp_startup_conf", path=str(path), settings={"unix": {"nodaemon": True}})
+    assert list(path.parent.rglob("*.json")) == [], "a file that was made here leaves nothing to remember"
+    run("contivpp_startup_conf", path=str(path), state="absent")
+    assert not path.exists()
+
+    path.write_text("unix { nodaemon } # ours\n")
+    for poll in (100, 200):
+        settings = {"unix": {"nodaemon": True, "poll-sleep-usec": poll}}
+        assert run("contivpp_startup_conf", path=str(path), settings=settings)["changed"]
+    foreseen = run("contivpp_startup_conf", path=str(path), state="absent", check=True, diff=True)
+    assert foreseen["diff"]["before"] == {"unix.poll-sleep-usec": "200"} and foreseen["diff"]["after"] == {}
+    assert "poll-sleep-usec 200" in path.read_text()
+    run("contivpp_startup_conf", path=str(path), state="absent")
+    assert path.read_text() == "unix { nodaemon } # ours\n", "to the letter, whatever came between"
+
+
+def test_a_file_that_nobody_changed_is_not_taken_away(run: Run, path: Path) -> None:
+    path.write_text(TEXT)
+    assert not run("contivpp_startup_conf", path=str(path), settings=SETTINGS)["changed"]
+    assert not run("contivpp_startup_conf", path=str(path), state="absent")["changed"]
+    assert path.read_text() == TEXT
+
+
+def test_cores_and_nics_that_the_host_has_not_are_refused_all_at_once(run: Run, path: Path) -> None:
+    wanted = {
+        "cpu": {"main-core": 4000, "corelist-workers": "4001-4002"},
+        "dpdk": {"dev": {"0000:ff:1f.7": {"name": "uplink"}, "default": {}}},
+    }
+    answer = run("contivpp_startup_conf", path=str(path), settings=wanted)
+    assert answer["failed"] and not path.exists()
+    assert [problem.partition(",")[0] for problem in answer["problems"]] == [
+        "cpu.main-core: this host has no core 4000",
+        "cpu.corelist-workers: this host has no core 4001-4002",
+        "dpdk.dev 0000:ff:1f.7: this host has no such device: see contivpp_facts for those that it has",
+    ]
+    assert run("contivpp_startup_conf", path=str(path), settings=wanted, check_host=False)["changed"]

@@ -37,6 +37,11 @@ def test_a_nic_of_its_own_and_enough_memory_are_all_that_vpp_needs() -> None:
     assert found(uplink="GigabitEthernet0/8/0") == [], "a NIC of VPP is not among the kernel's"
 
 
+def test_a_nic_that_is_to_be_stolen_is_left_to_contiv_stn() -> None:
+    assert found(uplink="", steals=True) == []
+    assert found(uplink="eth0", steals=True) == []
+
+
 def test_a_nic_that_is_not_there_is_named_with_those_that_are() -> None:
     [problem] = found(uplink="eth7")
     assert problem.startswith("there is no interface eth7 on this host, only eth0, eth1, eth2: correct nodeConfig")
@@ -45,7 +50,7 @@ def test_a_nic_that_is_not_there_is_named_with_those_that_are() -> None:
 def test_the_nic_that_kubernetes_and_ssh_need_is_refused_with_the_reasons() -> None:
     [problem] = found(uplink="eth0")
     assert "has the address 10.0.0.5 that this host is reached by and carries the default route" in problem
-    assert "name another NIC" in problem and "STN" in problem
+    assert "name another NIC" in problem and "stealInterface" in problem
     [problem] = found(uplink="eth2")
     assert "10.9.0.5" in problem, "the session's own address counts, whatever the inventory says"
 

@@ -274,7 +274,12 @@ def test_strict_names_every_unknown_setting_with_the_nearest_known_one() -> None
         ({"memory": {"main-heap-size": "16M"}}, "memory.main-heap-size: 16M is too little"),
         ({"buffers": {"buffers-per-numa": 0}}, "0 buffers carry no packet"),
         ({"buffers": {"layout": "square"}}, "buffers.layout: 'square' is not one of natural, packed"),
-        ({"cpu": {"workers": 2, "corelist-workers": "1-2"}}, "cpu: corelist-workers and workers: set one of them"),
+        (
+            {"cpu": {"main-core": 0, "workers": 2, "corelist-workers": "1-2"}},
+            "cpu: corelist-workers and workers: set one of them",
+        ),
+        ({"cpu": {"corelist-workers": "1-2"}}, "cpu.corelist-workers: VPP wants main-core set as well"),
+        ({"cpu": {"coremask-workers": "0x6"}}, "cpu.coremask-workers: VPP wants main-core set as well"),
         ({"cpu": {"main-core": 2, "corelist-workers": "1-2"}}, "core 2 is main-core"),
         ({"cpu": {"skip-cores": 1}}, "cpu.skip-cores: VPP wants main-core"),
         ({"cpu": {"corelist-workers": "a-b"}}, "cpu.corelist-workers: 'a-b' is not a list of cores"),

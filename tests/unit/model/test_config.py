@@ -301,6 +301,24 @@ def test_what_this_build_cannot_do_is_told_and_never_ignored(text, option):
     assert "not supported on the" in sentence
 
 
+@pytest.mark.parametrize(
+    ("text", "steals", "nic"),
+    [
+        ("", False, ""),
+        ("stealInterface: eth1", True, "eth1"),
+        ("stealFirstNIC: true", True, ""),
+        ("nodeConfig: [{nodeName: a, stealInterface: eth2}]", True, "eth2"),
+        ("stealInterface: eth1, nodeConfig: [{nodeName: a, stealInterface: eth2}]", True, "eth2"),
+        ("nodeConfig: [{nodeName: b, stealInterface: eth2}]", False, ""),
+    ],
+)
+def test_which_nic_is_stolen_is_said_for_all_nodes_or_for_one(text, steals, nic):
+    config = ContivConfig.parse(f"{{dataplane: vpp, {text}}}", node_name="a")
+
+    assert config.unsupported() == []
+    assert (config.steals_nic, config.nic_to_steal) == (steals, nic)
+
+
 def test_what_has_no_effect_on_vpp_is_told():
     config = ContivConfig.parse("{dataplane: vpp, tapInterfaceVersion: 2, podVRFID: 7}")
 

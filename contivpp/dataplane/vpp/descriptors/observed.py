@@ -8,7 +8,7 @@ from typing import Any, Final
 from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors.driver import Driver, DriverDescriptor
 from contivpp.dataplane.vpp.descriptors.names import Tag, is_device
-from contivpp.dataplane.vpp.values.observed import DeviceName, InterfaceState
+from contivpp.dataplane.vpp.values.observed import DeviceName, InterfaceState, pci_name_of
 from contivpp.scheduler.api import Dependency, Descriptor, Observed, Operation, Outcome
 
 NEEDS: Final = load("observed")
@@ -31,6 +31,8 @@ def seen(item: Any) -> dict[str, Any]:
         values.append(InterfaceState(tag.name, "UP" if item.flags & _CARRIES == _CARRIES else "DOWN"))
     if is_device(item):
         values.append(DeviceName(item.interface_name))
+        if pci := pci_name_of(item.interface_name):
+            values.append(DeviceName(pci))
     return {value.key: value for value in values}
 
 

@@ -16,7 +16,8 @@ class Nic:
     """An interface that VPP has already, given a logical name; when the value goes it is again as it was found.
 
     Attributes:
-        device: VPP's own name of it, such as "GigabitEthernet0/8/0".
+        device: VPP's own name of it, such as "GigabitEthernet0/8/0", or what `observed.pci_name` makes of its PCI
+            address.
     """
 
     prefix: ClassVar[str] = INTERFACES

@@ -1,0 +1,1 @@
+"""How programs of a node talk to contiv-stn: the words of the service, and a client."""

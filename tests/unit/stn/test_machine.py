@@ -1,0 +1,155 @@
+"""Links of a machine that is a folder: which device they are, and how one is waited for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contivpp.stn.commands import CommandError
+from contivpp.stn.journal import SavedNic
+from contivpp.stn.machine import Machine, MachineError
+from contivpp.stn.services import Services
+
+DEVICES = "sys/devices/pci0000:00"
+
+
+class Time:
+    """Passes when somebody sleeps; something may happen meanwhile."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.events: dict[float, Any] = {}
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        for moment in [moment for moment in self.events if moment <= self.now]:
+            self.events.pop(moment)()
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def calls() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def machine(tmp_path: Path, time: Time, calls: list[str]) -> Machine:
+    def run(words: list[str], **_: Any) -> str:
+        calls.append(" ".join(words))
+        return ""
+
+    return Machine(tmp_path, run, clock=time.clock, sleep=time.sleep)
+
+
+def device(root: Path, pci: str, driver: str) -> Path:
+    """A device of the PCI bus, and its driver."""
+    folder = root / DEVICES / pci
+    folder.mkdir(parents=True)
+    (root / "sys/bus/pci/devices").mkdir(parents=True, exist_ok=True)
+    (root / "sys/bus/pci/devices" / pci).symlink_to(folder)
+    (root / f"sys/bus/pci/drivers/{driver}").mkdir(parents=True)
+    (folder / "driver").symlink_to(root / f"sys/bus/pci/drivers/{driver}")
+    return folder
+
+
+def link(root: Path, name: str, parent: Path | None, index: int = 3) -> None:
+    """A link of a device, or of none."""
+    folder = (parent if parent is not None else root / "sys/devices/virtual") / "net" / name
+    folder.mkdir(parents=True)
+    for file, text in (("flags", "0x1003"), ("ifindex", str(index)), ("address", "02:00:00:00:00:01"), ("mtu", "1500")):
+        (folder / file).write_text(f"{text}\n")
+    if parent is not None:
+        (folder / "device").symlink_to(parent)
+    (root / "sys/class/net").mkdir(parents=True, exist_ok=True)
+    (root / "sys/class/net" / name).symlink_to(folder)
+
+
+def test_a_link_knows_its_device_and_a_virtio_one_the_device_that_it_is_on(tmp_path: Path, machine: Machine) -> None:
+    intel = device(tmp_path, "0000:00:03.0", "e1000e")
+    link(tmp_path, "enp0s3", intel)
+    virtio = device(tmp_path, "0000:00:04.0", "virtio-pci") / "virtio1"
+    virtio.mkdir()
+    link(tmp_path, "enp0s4", virtio)
+    link(tmp_path, "veth0", None)
+    found = {name: machine.link(name) for name in machine.names()}
+    assert {name: (one.pci, one.driver) for name, one in found.items() if one} == {
+        "enp0s3": ("0000:00:03.0", "e1000e"),
+        "enp0s4": ("0000:00:04.0", "virtio-pci"),
+        "veth0": ("", ""),
+    }
+    assert machine.link_of_device("0000:00:04.0") == "enp0s4"
+    assert machine.link("eth9") is None
+
+
+NIC = SavedNic(name="enp0s3", index=3, mac="02:00:00:00:00:01", mtu=1500, pci="0000:00:03.0", driver="vfio-pci")
+
+
+def test_a_link_that_comes_back_under_its_name_is_taken_at_once(
+    tmp_path: Path, machine: Machine, time: Time, calls: list[str]
+) -> None:
+    intel = device(tmp_path, "0000:00:03.0", "e1000e")
+    time.events[1.0] = lambda: link(tmp_path, "enp0s3", intel)
+    machine.await_link(NIC, 20)
+    assert 1.0 <= time.now < 1.2
+    assert calls == []
+
+
+def test_a_link_that_nobody_names_gets_its_name(tmp_path: Path, machine: Machine, time: Time, calls: list[str]) -> None:
+    intel = device(tmp_path, "0000:00:03.0", "e1000e")
+    time.events[1.0] = lambda: link(tmp_path, "eth0", intel)
+    machine.await_link(NIC, 20)
+    assert 5.9 < time.now < 6.2
+    assert calls == ["ip link set dev eth0 down", "ip link set dev eth0 name enp0s3"]
+
+
+def test_a_link_that_does_not_come_is_an_error(tmp_path: Path, machine: Machine, time: Time) -> None:
+    device(tmp_path, "0000:00:03.0", "e1000e")
+    with pytest.raises(MachineError, match="enp0s3 did not appear within 20 s"):
+        machine.await_link(NIC, 20)
+
+
+class Systemd:
+    """Units that end some time after they were told to."""
+
+    def __init__(self, *, stubborn: bool = False) -> None:
+        self.calls: list[str] = []
+        self.asked = 0
+        self.stubborn = stubborn
+
+    def __call__(self, words: list[str], **_: Any) -> str:
+        self.calls.append(" ".join(words[1:]))
+        if words[1] == "kill":
+            raise CommandError("nothing is left of it")
+        if words[1] == "show":
+            self.asked += 1
+            return "deactivating\n" if self.stubborn or self.asked < 4 else "inactive\n"
+        return ""
+
+
+def test_vpp_and_the_agent_end_at_once_and_are_waited_for(time: Time) -> None:
+    systemd = Systemd()
+    Services("vpp", "agent", systemd, clock=time.clock, sleep=time.sleep).end()
+    assert systemd.calls[:2] == ["stop --no-block agent vpp", "kill --signal=KILL agent vpp"]
+    assert systemd.calls[-1] == "show --property=ActiveState --value vpp"
+    with pytest.raises(CommandError, match="agent, vpp did not end within 15 s"):
+        Services("vpp", "agent", Systemd(stubborn=True), clock=time.clock, sleep=time.sleep).end()
+
+
+def test_vpp_alone_is_started_anew_for_a_new_device(time: Time) -> None:
+    systemd = Systemd()
+    Services("vpp", "agent", systemd, clock=time.clock, sleep=time.sleep).vpp_again()
+    assert not any("agent" in call for call in systemd.calls)
+    assert systemd.calls[-2:] == ["reset-failed vpp", "start vpp"]
+    nothing = Systemd()
+    Services("", "", nothing).end()
+    Services("", "", nothing).start()
+    assert nothing.calls == []
