@@ -17,8 +17,9 @@ from contivpp.model.codec import DecodeError
 from contivpp.model.nodeconfig import Unreadable
 from contivpp.model.pod import Pod
 from contivpp.netctl.agents import Agents
+from contivpp.netctl.arguments import port_of
 from contivpp.netctl.cluster import Cluster, ClusterNode, Reader, on_host_network, pod_name, read_cluster
-from contivpp.netctl.errors import AgentError, UsageError
+from contivpp.netctl.errors import AgentError
 from contivpp.netctl.report import Column, Report, Table, exit_code
 from contivpp.policies.explain import NO_PORTS, Connection, Verdict, fingerprint, segments, verdict
 from contivpp.policies.facts import pod_addresses
@@ -115,11 +116,8 @@ def read_port(text: str) -> PortRange:
     Raises:
         UsageError: it is none.
     """
-    number, _, protocol = text.partition("/")
-    protocol = (protocol or "tcp").upper()
-    if not (number.isascii() and number.isdigit() and 1 <= int(number) <= LAST_PORT) or protocol not in PROTOCOLS:
-        raise UsageError(f"{text!r} is not a port: say 80, 80/tcp, 53/udp or 36412/sctp")
-    return PortRange(protocol, int(number), int(number))
+    protocol, number = port_of(text, [one.lower() for one in PROTOCOLS])
+    return PortRange(protocol.upper(), number, number)
 
 
 async def read_records(store: Reader) -> tuple[dict[str, dict[str, Any]], list[str]]:

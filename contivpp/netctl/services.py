@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from contivpp.model.trace import place
 from contivpp.netctl.agents import Agents
+from contivpp.netctl.arguments import namespaced
 from contivpp.netctl.cluster import Cluster, ClusterNode
 from contivpp.netctl.errors import AgentError, UsageError
 from contivpp.netctl.nodes import why_unreachable
@@ -49,7 +50,7 @@ async def view(cluster: Cluster, agents: Agents, *, service: str | None = None) 
     Raises:
         UsageError: no node knows the service.
     """
-    wanted = "" if service is None else service if "/" in service else f"default/{service}"
+    wanted = "" if service is None else namespaced(service)
     answers = await asyncio.gather(*(_ask(node, agents, wanted) for node in cluster.nodes))
     rows: dict[tuple[str, str, str], FrontendRow] = {}
     problems = [*cluster.problems]

@@ -12,14 +12,15 @@ import contextlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from contivpp.model.trace import Flow, ProbeResult, TracedPacket, parts_of
 from contivpp.netctl.agents import Agents
+from contivpp.netctl.arguments import port_of
 from contivpp.netctl.cluster import Cluster, ClusterNode, pod_name
-from contivpp.netctl.errors import AgentError, NetctlError, UsageError
+from contivpp.netctl.errors import AgentError, NetctlError
 from contivpp.netctl.ping import no_source
 from contivpp.netctl.report import Column, Report, Table, exit_code
 from contivpp.netctl.trace_path import Journey, journeys
@@ -38,6 +39,7 @@ _KERNEL: Final = (
     "what policies make of it, and `contiv-netctl services` where services lead"
 )
 _PORTS: Final = (61001, 65535)
+_PROTOCOLS: Final[tuple[Literal["tcp", "udp"], ...]] = ("tcp", "udp")
 """Above those that the kernel gives to others by itself."""
 
 
@@ -149,15 +151,8 @@ def _reached(cluster: Cluster, target: Target, packets: Sequence[TracedPacket]) 
 def _flow(source: str, destination: str, port: str | None) -> Flow:
     if port is None:
         return Flow("icmp", source, destination, random.randint(1, 0xFFFF))  # noqa: S311
-    number, _, protocol = port.partition("/")
-    own = random.randint(*_PORTS)  # noqa: S311
-    if number.isdigit() and 0 < int(number) <= _PORTS[1]:
-        match protocol.lower():
-            case "" | "tcp":
-                return Flow("tcp", source, destination, own, int(number))
-            case "udp":
-                return Flow("udp", source, destination, own, int(number))
-    raise UsageError(f"--port {port}: give it as 80/tcp or 53/udp")
+    protocol, number = port_of(port, _PROTOCOLS)
+    return Flow(protocol, source, destination, random.randint(*_PORTS), number)  # noqa: S311
 
 
 async def _why_not(node: ClusterNode, agents: Agents) -> str:

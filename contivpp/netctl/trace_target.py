@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from contivpp.model.pod import Pod
 from contivpp.netctl.agents import Agents
+from contivpp.netctl.arguments import namespaced, split_port
 from contivpp.netctl.cluster import Cluster, ClusterNode, pod_name
 from contivpp.netctl.errors import AgentError, NetctlError, UsageError
 from contivpp.netctl.ping import no_destination
@@ -63,8 +64,7 @@ async def find(
     except ValueError:
         kind, _, name = wanted.partition("/")
         if kind in _SERVICE and name and not _is_pod(cluster, wanted):
-            full = name if "/" in name else f"default/{name}"
-            return await _service(cluster, agents, source, home, full, port)
+            return await _service(cluster, agents, source, home, namespaced(name), port)
         pod = cluster.pod(wanted)
         if reason := no_destination(pod):
             raise NetctlError(reason) from None
@@ -156,12 +156,9 @@ def _frontends(item: Mapping[str, Any]) -> list[_Frontend]:
 
 
 def _with_port(frontends: Sequence[_Frontend], port: str) -> list[_Frontend]:
-    number, _, protocol = port.partition("/")
+    asked = split_port(port)
     return [
-        one
-        for one in frontends
-        if port == one[1]["portName"]
-        or (number, protocol.lower() or "tcp") == (str(one[1]["port"]), one[1]["protocol"])
+        one for one in frontends if port == one[1]["portName"] or asked == (str(one[1]["port"]), one[1]["protocol"])
     ]
 
 
