@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from typing import Any
+
+# What an installer does: a program that would be compiled at every start is not what runs on a node.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def report(name: str, value: float, unit: str, samples: int, **more: Any) -> None:

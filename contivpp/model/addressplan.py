@@ -220,7 +220,8 @@ def _network(start: int, prefix: int, like: Network) -> Network:
 
 
 def _interface(address: Address, subnet: Network) -> Interface:
-    return ipaddress.ip_interface(f"{address}/{subnet.prefixlen}")
+    kind = ipaddress.IPv4Interface if subnet.version == 4 else ipaddress.IPv6Interface
+    return kind((int(address), subnet.prefixlen))
 
 
 def _node_mac(head: str, node_id: int) -> str:

@@ -86,14 +86,18 @@ class Graph:
     def __init__(self, descriptors: Sequence[Descriptor]) -> None:
         """Takes the descriptors; of two prefixes that match a key the longer one wins."""
         self.descriptors = tuple(descriptors)
-        self._by_prefix = sorted(descriptors, key=lambda one: len(one.prefix), reverse=True)
+        self._by_prefix = {one.prefix: one for one in reversed(descriptors)}
+        self._lengths = sorted({len(prefix) for prefix in self._by_prefix}, reverse=True)
         self.nodes: dict[str, Node] = {}
         self._index = DependencyIndex()
         self._journal: dict[str, Node | None] | None = None
 
     def descriptor_of(self, key: str) -> Descriptor | None:
         """Who owns the key."""
-        return next((one for one in self._by_prefix if key.startswith(one.prefix)), None)
+        for length in self._lengths:
+            if (found := self._by_prefix.get(key[:length])) is not None:
+                return found
+        return None
 
     def below(self, prefix: str) -> Iterator[Node]:
         """The nodes whose keys start with `prefix`, sorted."""

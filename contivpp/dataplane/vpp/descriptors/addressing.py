@@ -71,7 +71,7 @@ class InterfaceTableDescriptor(DriverDescriptor):
         """The table of every interface of ours that is not in table 0."""
         await self._driver.read_interfaces()
         found: dict[str, Observed] = {}
-        questions = [(name, version) for name in self._driver.interfaces.names() for version in (4, 6)]
+        questions = [(name, version) for name in self._driver.interfaces.routed_names() for version in (4, 6)]
         replies = await self._driver.connection.batch(
             [
                 (
@@ -125,7 +125,7 @@ class AddressDescriptor(DriverDescriptor):
         given = {(lease.interface, lease.address) for lease in await leases(self._driver)}
         places = [
             (name, {"sw_if_index": interfaces.number(name), "is_ipv6": is_ipv6})
-            for name in interfaces.names()
+            for name in interfaces.routed_names()
             if interfaces.number(name) not in borrowed
             for is_ipv6 in (False, True)
         ]

@@ -13,6 +13,8 @@ TAG: Final = "contiv:"
 """What the tags of everything that is ours start with, before the logical name."""
 ADOPTED: Final = "nic "
 """What the memo of an interface that VPP had already starts with."""
+_TUNNEL: Final = "VXLAN"
+"""What VPP calls the devices of tunnels; as long as the cluster is large they are most of its interfaces."""
 _LONGEST: Final = 63  # bytes; VPP cuts what is longer
 _SEPARATOR: Final = "|"
 
@@ -72,6 +74,7 @@ class Interfaces:
         """Starts empty."""
         self._number: dict[str, int] = {}
         self._tag: dict[int, Tag] = {}
+        self._tunnels: frozenset[int] = frozenset()
         self.details: tuple[Any, ...] = ()
         self.devices: dict[str, Any] = {}
 
@@ -79,6 +82,7 @@ class Interfaces:
         """Takes everything that there is, as VPP lists it; returns what of it is ours."""
         self._number, self._tag, self.devices = {}, {}, {}
         self.details = tuple(details)
+        self._tunnels = frozenset(item.sw_if_index for item in self.details if item.interface_dev_type == _TUNNEL)
         ours = []
         for item in self.details:
             if (tag := Tag.read(item.tag)) is not None:
@@ -100,6 +104,10 @@ class Interfaces:
     def names(self) -> list[str]:
         """All logical names, sorted."""
         return sorted(self._number)
+
+    def routed_names(self) -> list[str]:
+        """The names of those that packets may be routed by, sorted: all but tunnels, which are in bridge domains."""
+        return sorted(name for name, number in self._number.items() if number not in self._tunnels)
 
     def by_number(self) -> dict[int, str]:
         """The logical names by VPP's numbers."""

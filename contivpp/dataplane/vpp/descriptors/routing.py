@@ -92,7 +92,7 @@ class RouteDescriptor(DriverDescriptor):
         if path.type == _TYPES["unreachable"]:
             return VppRoute(str(subnet), vrf, kind="unreachable")
         union = path.nh.address
-        hop = ipaddress.ip_address(union.ip4 if subnet.version == 4 else union.ip6)
+        hop = union.ip4 if subnet.version == 4 else union.ip6
         interface = "" if path.sw_if_index == NO_INTERFACE else self._driver.interfaces.name(path.sw_if_index)
         if path.sw_if_index != NO_INTERFACE and not interface:
             return None  # not an interface of ours

@@ -151,7 +151,7 @@ class TranslatedInterfaceDescriptor(DriverDescriptor):
         interfaces = self._driver.interfaces
         questions = [
             (name, {"arc_name": arc, "feature_name": feature, "sw_if_index": interfaces.number(name)})
-            for name in interfaces.names()
+            for name in interfaces.routed_names()
             for arc, feature in (_PASSING[0], _TRANSLATING)
         ]
         replies = await self._driver.connection.batch([("feature_is_enabled", fields) for _, fields in questions])

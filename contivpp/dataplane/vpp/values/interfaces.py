@@ -60,7 +60,7 @@ class HostInterface:
 
 @dataclass(frozen=True, slots=True)
 class VxlanTunnel:
-    """A tunnel to one other node, over IPv4 or IPv6, to be a member of a bridge domain.
+    """A tunnel to one other node, over IPv4 or IPv6, to be a member of a bridge domain: it has no addresses.
 
     Attributes:
         vrf: the table in which the outer packets are routed.

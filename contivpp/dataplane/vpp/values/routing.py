@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import ipaddress
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -38,7 +36,7 @@ class VppRoute:
     @property
     def version(self) -> int:
         """The IP version of the subnet."""
-        return _version_of(self.to)
+        return 6 if ":" in self.to else 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +53,3 @@ class VppNeighbour:
     def key(self) -> str:
         """By interface and address."""
         return f"{self.prefix}{self.interface}/{self.address}"
-
-
-@functools.lru_cache(16384)
-def _version_of(subnet: str) -> int:
-    return ipaddress.ip_network(subnet).version
