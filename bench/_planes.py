@@ -12,6 +12,9 @@ from tests.integration.agent.test_vpp_cluster import CONFIG, VppNode
 from tests.integration.cluster import TestCluster, cluster_of, ip
 from tests.integration.conftest import Etcd
 
+HEAP = "512M"
+"""Of VPP, as it is when nothing else is set (roles/vpp)."""
+
 
 def planes() -> list[str]:
     """The data planes that can be measured here."""
@@ -32,7 +35,7 @@ def cluster_on(plane: str, nodes: int, *, etcd_arguments: tuple[str, ...] = ()) 
             ip("link", "add", "br1", "type", "bridge", netns=cluster.switch)
             ip("link", "set", "br1", "up", netns=cluster.switch)
             for number in range(1, nodes + 1):
-                node = VppNode(cluster, number)
+                node = VppNode(cluster, number, heap=HEAP)
                 stack.callback(node.vpp.end)
                 node.vpp.start()
         yield cluster

@@ -44,6 +44,8 @@ CONNECTIONS = 500
 PREFIXES = {"linux": "linux/service/", "vpp": "vpp/translation/"}
 PATIENCE = 300.0
 PORT = 8080
+COUNTED_EVERY = 11.0
+"""Seconds: VPP writes into its statistics every 10 s what is used."""
 _SERVER = f"""
 import socket
 server = socket.create_server(("", {PORT}), backlog=512)
@@ -181,6 +183,7 @@ async def lead_to(etcd: Etcd, pod: TestPod) -> None:
 
 def heap_of_vpp(node: TestNode) -> float:
     """MiB that are used of VPP's main heap."""
+    time.sleep(COUNTED_EVERY)
     with urllib.request.urlopen(f"http://127.0.0.1:{node.port}/metrics", timeout=30) as answer:
         lines = answer.read().decode().splitlines()
     series = 'contiv_vpp_memory_bytes{heap="main heap",state="used"} '
@@ -228,7 +231,7 @@ def measure(plane: str, size: int) -> None:
         node.start()
         node.wait_until_ready(PATIENCE)
         report(f"{name}.restart", time.monotonic() - started, "s", 1, **about)
-        [resync, *_] = [one for one in node.get("scheduler/txn-history") if one["ResyncType"] == "FullResync"]
+        [resync, *_] = [one for one in node.get("scheduler/txn-history") if one.get("ResyncType") == "FullResync"]
         report(f"{name}.restart.operations", len(resync.get("Executed") or ()), "operations", 1, **about)
         node.kill()
 

@@ -337,7 +337,8 @@ def _admin_rule(reader: _Reader, direction: Direction, number: int, rule: AdminR
         peers += ((place, one) for one in _admin_peer(direction, peer))
     if not rule.peer:
         peers.append((0, "the rule has no peers"))
-    ports = [(place, _admin_port(one)) for place, one in enumerate(rule.port)] if rule.port else None
+    by_address = any(peer.nodes is not None or peer.networks for peer in rule.peer)
+    ports = [(place, _admin_port(one, by_address=by_address)) for place, one in enumerate(rule.port)] or None
     return reader.rule(direction, number, action, peers, ports, rule.name)
 
 
@@ -358,7 +359,9 @@ def _admin_peer(direction: Direction, peer: AdminPeer) -> list[PeerSet | Block |
         return [str(error)]
 
 
-def _admin_port(port: AdminPort) -> PortRange | NamedPort | str:
+def _admin_port(port: AdminPort, *, by_address: bool) -> PortRange | NamedPort | str:
+    if port.name and by_address:
+        return f"port name {port.name!r}: nodes and networks have none, give it a number"
     if port.name:
         return _name(port.name) or NamedPort(port.name, "")
     if port.protocol not in PROTOCOLS:

@@ -35,12 +35,12 @@ nodeConfig:
 class VppNode:
     """A node with its VPP."""
 
-    def __init__(self, cluster: TestCluster, number: int) -> None:
+    def __init__(self, cluster: TestCluster, number: int, *, heap: str = "256M") -> None:
         self.agent: TestNode = cluster.node(number)
         self._cluster = cluster
         self.port = f"{cluster.prefix[-6:]}v{number}"
         self.plug_in()
-        self.vpp = RealVpp(self.agent.folder / "vpp", netns=self.agent.netns)
+        self.vpp = RealVpp(self.agent.folder / "vpp", netns=self.agent.netns, heap=heap)
         self.agent.options = ["--vpp-socket", str(self.vpp.socket)]
 
     def plug_in(self) -> None:

@@ -22,7 +22,7 @@ from tests.patience import PATIENCE
 CONFIG = """unix {{ nodaemon log {folder}/vpp.log full-coredump cli-listen {folder}/cli.sock poll-sleep-usec {sleep} }}
 socksvr {{ socket-name {folder}/api.sock }}
 statseg {{ socket-name {folder}/stats.sock size 32M }}
-memory {{ main-heap-size 256M }}
+memory {{ main-heap-size {heap} }}
 buffers {{ buffers-per-numa 8192 }}
 plugins {{ plugin dpdk_plugin.so {{ disable }} {without} }}
 {of_plugins}
@@ -60,7 +60,9 @@ class AnyVpp(Protocol):
 class RealVpp:
     """One VPP that can be killed, frozen and started again."""
 
-    def __init__(self, folder: Path, *, netns: str = "", without: tuple[str, ...] = (), more: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, netns: str = "", without: tuple[str, ...] = (), heap: str = "256M", more: str = ""
+    ) -> None:
         found = prefix()
         if found is None or not (found / "bin" / "vpp").exists():
             pytest.skip(f"there is no VPP ({found or 'VPP_PREFIX is not set'}): install one and name it in VPP_PREFIX")
@@ -73,7 +75,14 @@ class RealVpp:
         disabled = " ".join(f"plugin {name}_plugin.so {{ disable }}" for name in without)
         of_plugins = "\n".join(text for name, text in OF_PLUGINS.items() if name not in without)
         (folder / "startup.conf").write_text(
-            CONFIG.format(folder=folder, sleep=int(100 * PATIENCE), without=disabled, of_plugins=of_plugins, more=more)
+            CONFIG.format(
+                folder=folder,
+                sleep=int(100 * PATIENCE),
+                heap=heap,
+                without=disabled,
+                of_plugins=of_plugins,
+                more=more,
+            )
         )
 
     def start(self) -> None:

@@ -104,7 +104,14 @@ def admin_rules(key: str, actions: list[str]) -> st.SearchStrategy[list[Manifest
         networks = st.builds(lambda one: {"networks": [one]}, st.sampled_from(CIDRS))
         who = st.one_of(chosen, networks, st.just({"nodes": {}}))
     wanted = {"action": st.sampled_from(actions), key: st.lists(who, min_size=1, max_size=2)}
-    return st.lists(st.fixed_dictionaries(wanted, optional={"ports": st.lists(admin_ports, max_size=2)}), max_size=3)
+    rule = st.fixed_dictionaries(wanted, optional={"ports": st.lists(admin_ports, max_size=2)})
+    return st.lists(rule.filter(lambda one: _accepted(one, key)), max_size=3)
+
+
+def _accepted(rule: Manifest, key: str) -> bool:
+    """Whether the API takes a rule: networks and nodes have no names of ports."""
+    by_address = any("networks" in one or "nodes" in one for one in rule[key])
+    return not (by_address and any("namedPort" in one for one in rule.get("ports", ())))
 
 
 ALL = ["Allow", "Deny", "Pass"]

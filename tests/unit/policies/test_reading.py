@@ -174,6 +174,14 @@ def test_deny_of_an_unreadable_port_denies_every_port(node: Node) -> None:
     assert not node.leaves(9000) and node.leaves(9000, target="10.1.1.4")
 
 
+@pytest.mark.parametrize("peer", [AdminPeer(networks=("10.1.1.3/32",)), AdminPeer(nodes=LabelSelector())])
+def test_networks_and_nodes_have_no_names_of_ports(node: Node, peer: AdminPeer) -> None:
+    rule = AdminRule(action="Deny", peer=(peer,), port=(AdminPort(name="http"),))
+    node.index.put("adminnetworkpolicy", "p", AdminPolicy(namespaces=LabelSelector(), egress_rule=(rule,)))
+    assert "nodes and networks have none" in node.said[0]
+    assert node.leaves(9000) is not bool(peer.networks)
+
+
 def test_a_named_port_that_the_pod_does_not_have_allows_nothing(node: Node) -> None:
     for name, open_at in (("http", 8080), ("https", None)):
         port = Port(port=PortNameOrNumber(type=PortType.NAME, name=name))
