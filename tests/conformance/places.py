@@ -23,6 +23,11 @@ PAIRINGS = (
 from the outside to all pods, the second one has not."""
 
 
+def is_masqueraded(world: World, source: Endpoint, target: Endpoint) -> bool:
+    """Whether the target sees a node in place of the source, and a port that the node chose."""
+    return world.masquerades and source.kind == "pod" and target is world.outside
+
+
 def ends(world: World, pairing: str) -> tuple[Endpoint, Endpoint]:
     """Source and target of a pairing."""
     found = {

@@ -1,7 +1,8 @@
 """The world of `make cluster`: three machines, through kubectl and ssh as their administrator goes.
 
 The outside is a namespace of this machine that is joined to the machines' bridges. It has an address beyond their
-networks, and they are told the way there; the data plane's NICs find it as their gateway. What crosses a bridge is cut
+networks, and they are told the way there; the data plane's NICs find it as their gateway. To a data plane that lacks
+"transit" it knows the way to each node's pods. What crosses a bridge is cut
 off by a rule of the bridge, so that ssh from this machine still gets through.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import json
 import os
 import subprocess
@@ -59,6 +61,7 @@ class PlaygroundWorld(World):
     name = "playground"
     nodes = tuple(NODES)
     families = (4,)
+    masquerades = True
     _lacks: Mapping[str, str] = {
         "new-address": "the machines have the addresses of the inventory",
         "witness": "the machines have the addresses of the inventory",
@@ -78,6 +81,7 @@ class PlaygroundWorld(World):
         self._namespace = f"conformance-{os.getpid()}"
         self._bridges = {name: address for name, address in BRIDGES.items() if Path(f"/sys/class/net/{name}").exists()}
         self._outside: Endpoint | None = None
+        self._plans: dict[str, Mapping[str, object]] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="contiv-conformance-")
 
     @property
@@ -131,27 +135,44 @@ class PlaygroundWorld(World):
         ip("netns", "add", self._namespace)
         ip("link", "set", "lo", "up", netns=self._namespace)
         ip("addr", "add", f"{OUTSIDE}/32", "dev", "lo", netns=self._namespace)
+        # It asks for a MAC as routers do, from the link's own address: VPP answers nobody else.
+        sysctl = ["ip", "netns", "exec", self._namespace, "sysctl", "-qw", "net.ipv4.conf.all.arp_announce=2"]
+        subprocess.run(sysctl, check=True)
         for number, (bridge, address) in enumerate(self._bridges.items()):
             port, link = f"cf-{bridge}", f"eth{number}"
-            ip("link", "add", port, "type", "veth", "peer", "name", link, "netns", self._namespace)
+            # Always the same MAC: nodes keep one for minutes, and the outside of another run had another one.
+            mac = f"02:c0:00:00:00:{number + 1:02x}"
+            peer = ("peer", "name", link, "address", mac, "netns", self._namespace)
+            ip("link", "add", port, "type", "veth", *peer)
             ip("link", "set", port, "master", bridge, "up")
             ip("addr", "add", address, "dev", link, netns=self._namespace)
             ip("link", "set", link, "up", netns=self._namespace)
             # As on a NIC: who gets a frame may count on its checksums.
             offload.set_checksums(f"/run/netns/{self._namespace}", link, on=False)
+            subnet = str(ipaddress.ip_interface(address).network)
+            ip("route", "replace", subnet, "dev", link, "src", OUTSIDE, netns=self._namespace)
             # The last bridge is the data plane's.
-            ip("route", "replace", PODS, "via", self._first_node(bridge), "src", OUTSIDE, netns=self._namespace)
-        ip("route", "replace", "10.210.0.0/24", "dev", "eth0", "src", OUTSIDE, netns=self._namespace)
+            first = NODES[self.nodes[0]] if bridge == "contivpg0" else self._tunnel_end(self.nodes[0])
+            ip("route", "replace", PODS, "via", first, "src", OUTSIDE, netns=self._namespace)
+        if "transit" in self.lacks:
+            for node in self.nodes:
+                part, end = str(self._ipam(node)["podSubnetThisNode"]), self._tunnel_end(node)
+                ip("route", "replace", part, "via", end, "src", OUTSIDE, netns=self._namespace)
         program = Path(self._folder.name) / "station"
         program.write_bytes(archive())
         command = ["nsenter", f"--net={netns_path(self._namespace)}", sys.executable, "-I", "-S", str(program)]
         self._outside = Endpoint("outside", "outside", "", (OUTSIDE,), Station("outside", command))
 
-    def _first_node(self, bridge: str) -> str:
-        if bridge == "contivpg0":
-            return NODES[self.nodes[0]]
-        said = json.loads(self._on(self.nodes[0], "curl -fsS -m 5 http://127.0.0.1:9999/contiv/v1/ipam"))
-        return bare(said["nodeIP"])
+    def _tunnel_end(self, node: str) -> str:
+        """The address that the data plane has on the second bridge."""
+        return bare(str(self._ipam(node)["nodeIP"]))
+
+    def _ipam(self, node: str) -> Mapping[str, object]:
+        """What the agent of a node says of its addresses, asked once."""
+        if node not in self._plans:
+            asked = "curl -fsS -m 5 http://127.0.0.1:9999/contiv/v1/ipam"
+            self._plans[node] = json.loads(self._on(node, asked))
+        return self._plans[node]
 
     def _remote(self, name: str, node: str, netns: str = "") -> Station:
         enter = f"nsenter --net={netns} -- " if netns else ""
@@ -274,6 +295,13 @@ class PlaygroundWorld(World):
         raise LacksError(self, "come_back", node)
 
     # ---- looking
+
+    def node_addresses(self, node: str, *, of: Endpoint | None = None) -> tuple[str, ...]:
+        """With NICs of the data plane's own, what is not a pod finds node ports at their addresses only."""
+        if self._dataplane != "vpp":
+            return super().node_addresses(node, of=of)
+        end = self._tunnel_end(node)
+        return (end,) if of is not None and of.kind != "pod" else (end, NODES[node])
 
     def not_ready(self) -> Mapping[str, object]:
         """The agents that are not ready."""

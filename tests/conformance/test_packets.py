@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.places import PAIRINGS, PODS, ends
+from tests.conformance.places import PAIRINGS, PODS, ends, is_masqueraded
 from tests.conformance.world import PORT, World
 
 pytestmark = [pytest.mark.timeout(180)]
@@ -64,11 +64,14 @@ def test_a_packet_from_outside_that_does_not_fit_is_answered_with_what_fits(worl
 def test_datagrams_of_every_size_come_back_as_they_were(world: World, version: int, pairing: str, how: str) -> None:
     source, target = ends(world, pairing)
     address = target.address(version)
+    sizes = SIZES
+    if is_masqueraded(world, source, target) and "masqueraded-fragments" in world.lacks:
+        sizes = tuple(one for one in SIZES if one <= SMALLEST - 28)
     if how == "want":
         path_mtu(source, address)
-    found = source.station.ask("datagrams", address=address, port=PORT, sizes=SIZES, how=how, seconds=40)
+    found = source.station.ask("datagrams", address=address, port=PORT, sizes=sizes, how=how, seconds=40)
     assert {size: said for size, said in found.items() if said} == {}
-    assert len(found) == len(SIZES)
+    assert len(found) == len(sizes)
 
 
 @pytest.mark.parametrize("pairing", PAIRINGS)

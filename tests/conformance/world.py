@@ -101,6 +101,8 @@ class World(abc.ABC):
 
     One of new-address, witness, wire, reuse, large-frames, announce; and of those in `limits`.
     """
+    masquerades: bool = False
+    """Whether pods that leave the cluster do so with an address and a port of their node (natExternalTraffic)."""
 
     def __init__(self) -> None:
         self.pods: list[Endpoint] = []

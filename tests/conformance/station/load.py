@@ -86,9 +86,13 @@ async def connections(
 
 
 async def many_ports(
-    *, address: str, port: int, count: int, stop: asyncio.Event, timeout: float = 5.0
+    *, address: str, port: int, count: int, stop: asyncio.Event, kept: bool = True, timeout: float = 5.0
 ) -> dict[str, Any]:
-    """Asks from `count` source ports at once who this is; returns `good`, and `errors` by text."""
+    """Asks from `count` source ports at once who this is, and with `kept` whether it was the port that was seen.
+
+    Returns:
+        How many were `good`, and `errors` by text.
+    """
     loop = asyncio.get_running_loop()
     errors: Counter[str] = Counter()
     gate = asyncio.Semaphore(100)
@@ -101,7 +105,7 @@ async def many_ports(
                     client.connect((address, port))
                     client.send(b"who")
                     seen = json.loads(await asyncio.wait_for(loop.sock_recv(client, _LARGEST), timeout))["seen"]
-                    if seen[1] != client.getsockname()[1]:
+                    if kept and seen[1] != client.getsockname()[1]:
                         errors["another port was seen"] += 1
                 except OSError as error:
                     errors[in_words(error)] += 1
