@@ -44,6 +44,13 @@ _UNITS: Mapping[Role, str] = {
 _CONTROL_PLANE = "node1"
 _READINESS = {"agent": 9999, "reflector": 9191}
 _LABEL = {"made-by": "conformance"}
+_API = {
+    "AdminNetworkPolicy": "policy.networking.k8s.io/v1alpha1",
+    "BaselineAdminNetworkPolicy": "policy.networking.k8s.io/v1alpha1",
+    "EndpointSlice": "discovery.k8s.io/v1",
+    "NetworkPolicy": "networking.k8s.io/v1",
+}
+"""In which group and version a kind is, where it is not v1."""
 _SHOWN = """
 echo "readiness: $(curl -s -m 3 http://127.0.0.1:9999/readiness)"
 curl -s -m 3 'http://127.0.0.1:9999/scheduler/txn-history?format=text' | tail -n 40
@@ -68,6 +75,7 @@ class PlaygroundWorld(World):
         "wire": "this machine's own frames are on the bridge as well",
         "reuse": "a node has some 250 addresses, and an address is used again when all others were",
         "large-frames": "the machines' links are what they are",
+        "wrong-objects": "the API server refuses them",
         "announce": "the machines are behind a bridge of this one, which routes nothing to them",
     }
 
@@ -220,7 +228,7 @@ class PlaygroundWorld(World):
     def delete_pod(self, pod: Endpoint, *, abruptly: bool = False) -> None:
         """Deletes the pod and waits until it is gone; the kubelet ends processes first, always."""
         pod.station.close()
-        self._cluster.kubectl("-n", pod.namespace, "delete", "pod", pod.name, "--timeout=60s")
+        self._cluster.kubectl("-n", pod.namespace, "delete", "pod", pod.name, "--ignore-not-found", "--timeout=60s")
         self.pods.remove(pod)
 
     def apply(self, item: Object) -> None:
@@ -234,7 +242,7 @@ class PlaygroundWorld(World):
         self._kubectl("delete", item, "--ignore-not-found")
 
     def _kubectl(self, verb: str, item: Object, *further: str) -> None:
-        self._cluster.kubectl(verb, *further, "-f", "-", given=item)
+        self._cluster.kubectl(verb, *further, "-f", "-", given={"apiVersion": _API.get(item["kind"], "v1"), **item})
 
     # ---- faults
 

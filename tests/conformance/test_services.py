@@ -227,8 +227,9 @@ def test_a_headless_service_and_one_that_is_a_name_are_nothing_here(
 
 
 def test_a_service_that_is_wrong_hurts_no_other(
-    world: World, pods: Mapping[str, Endpoint], looks: Looks, version: int
+    world: World, pods: Mapping[str, Endpoint], looks: Looks, version: int, needs: Callable[[str], None]
 ) -> None:
+    needs("wrong-objects")
     world.apply(service("good", [cluster_ip(version, 24)], WEB))
     world.apply(endpoints("good", of(pods, "b1"), WEB, version=version))
     wrong = [

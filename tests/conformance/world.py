@@ -99,7 +99,7 @@ class World(abc.ABC):
     lacks: Mapping[str, str]
     """What this world and its data plane cannot do, with the reason.
 
-    One of new-address, witness, wire, reuse, large-frames, announce; and of those in `limits`.
+    One of new-address, witness, wire, reuse, large-frames, announce, wrong-objects; and of those in `limits`.
     """
     masquerades: bool = False
     """Whether pods that leave the cluster do so with an address and a port of their node (natExternalTraffic)."""

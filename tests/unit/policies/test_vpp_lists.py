@@ -25,6 +25,8 @@ PODS = {f"{where}/{name}": pod_of(where, name) for where in NAMESPACES for name 
 NUMBERS = {"ICMP": 1, "TCP": 6, "UDP": 17, "SCTP": 132}
 HOST = "192.168.7.1"
 SYN, ACK = 0x02, 0x10
+TAGS = ("target", "peers", "block", "ports", "rules", "conflict", "action", "admin")
+"""Every case has one of these at least, and is tried under the first one."""
 
 
 class Lists:
@@ -95,11 +97,13 @@ class Lists:
 
 
 @pytest.mark.parametrize("version", [4, 6])
-@pytest.mark.parametrize("tag", ["target", "peers", "block", "ports", "rules", "conflict", "action", "admin"])
+@pytest.mark.parametrize("tag", TAGS)
 @pytest.mark.timeout(300)  # a search of many cases, on processors that others use as well
 def test_lists_say_what_kubernetes_says(tag: str, version: int) -> None:
     failed: list[Any] = []
-    for case in (case for case in cases(PODS, version) if tag in case.tags):
+    mine = [case for case in cases(PODS, version) if next((one for one in TAGS if one in case.tags), "") == tag]
+    assert mine
+    for case in mine:
         world = Simulation()
         for step in case.steps:
             for action in step:
