@@ -232,8 +232,12 @@ class PlaygroundWorld(World):
         self.pods.remove(pod)
 
     def apply(self, item: Object) -> None:
-        """Applies a manifest."""
+        """Applies a manifest; of an object that is there the API takes the status by a way of its own."""
         self._kubectl("apply", item)
+        if "status" in item:
+            kind, about = item["kind"], item["metadata"]
+            patch = ("--subresource=status", "--type=merge", "-p", json.dumps({"status": item["status"]}))
+            self._cluster.kubectl("patch", kind, about["name"], "-n", about.get("namespace", "default"), *patch)
         if item not in self.objects:
             self.objects.append(item)
 
