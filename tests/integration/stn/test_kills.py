@@ -99,10 +99,12 @@ THEFT = {
     "device": [
         "before stealing",
         "after stealing",
+        "prepare",
+        "vpp-ends",
         "down",
-        "managers",
         "driver",
         "vpp",
+        "managers",
         "before stolen",
         "after stolen",
     ],
@@ -113,8 +115,8 @@ THEFT = {
 }
 _BACK = ["up-again", "addresses", "managers-back", "services-again", "given-back", "before nothing", "after nothing"]
 RETURN = {
-    mode: ["before releasing", "after releasing", "services", "host-link", first, *_BACK]
-    for mode, first in (("device", "driver-back"), ("link", "hearing"))
+    mode: ["before releasing", "after releasing", *before, "services", "host-link", first, *_BACK]
+    for mode, before, first in (("device", ["prepare-back"], "driver-back"), ("link", [], "hearing"))
 }
 
 

@@ -146,9 +146,12 @@ def test_vpp_and_the_agent_end_at_once_and_are_waited_for(time: Time) -> None:
 
 def test_vpp_alone_is_started_anew_for_a_new_device(time: Time) -> None:
     systemd = Systemd()
-    Services("vpp", "agent", systemd, clock=time.clock, sleep=time.sleep).vpp_again()
+    services = Services("vpp", "agent", systemd, clock=time.clock, sleep=time.sleep)
+    services.end_vpp()
+    assert systemd.calls[-2:] == ["show --property=ActiveState --value vpp", "reset-failed vpp"]
+    services.start_vpp()
+    assert systemd.calls[-1] == "start --no-block vpp"
     assert not any("agent" in call for call in systemd.calls)
-    assert systemd.calls[-2:] == ["reset-failed vpp", "start vpp"]
     nothing = Systemd()
     Services("", "", nothing).end()
     Services("", "", nothing).start()
