@@ -130,7 +130,7 @@ from ansible.module_utils.contivpp.host.system import HostError, System
 STOLEN = ("stolen", "confirmed")
 JOURNAL = "/var/lib/contiv-stn/journal.json"
 TAKEN_LATER = ("vmxnet3",)
-"""Drivers of NICs that VPP takes with a driver of its own when the agent tells it to: DPDK must not have them before."""
+"""Drivers of NICs that VPP takes with one of its own when the agent tells it to: DPDK must not have them before."""
 
 
 class StnError(Exception):

@@ -24,6 +24,7 @@ HOST_LINK: Final = "vpp1"
 """The host's end of the link that joins it to VPP, as the agent names it."""
 APPEARING: Final = 20.0
 DRESSING: Final = 8.0
+SETTLING: Final = 10.0
 
 
 class Theft:
@@ -137,6 +138,9 @@ class Theft:
         if running:
             self._reached("services-again")
             self._services.start()
+        if nic.managers and not nic.dhcp:
+            self._reached("settle")
+            problems += self._machine.keep_clothed(nic, elapsed=elapsed, within=SETTLING)
         self._reached("given-back")
         return problems
 

@@ -113,7 +113,16 @@ THEFT = {
         *("before stolen", "after stolen"),
     ],
 }
-_BACK = ["up-again", "addresses", "managers-back", "services-again", "given-back", "before nothing", "after nothing"]
+_BACK = [
+    "up-again",
+    "addresses",
+    "managers-back",
+    "services-again",
+    "settle",
+    "given-back",
+    "before nothing",
+    "after nothing",
+]
 RETURN = {
     mode: ["before releasing", "after releasing", *before, "services", "host-link", first, *_BACK]
     for mode, before, first in (("device", ["prepare-back"], "driver-back"), ("link", [], "hearing"))
