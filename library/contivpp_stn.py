@@ -238,7 +238,7 @@ def device(module, stn):
         with open(JOURNAL, encoding="utf-8") as file:
             known = json.load(file)["nic"]
         if wanted["nic"] in ("", known["name"]):
-            not_before = known["driver"] == "af_packet" or known["kernel_driver"] in TAKEN_LATER
+            not_before = known["driver"] == "af_packet" or known.get("kernel_driver") in TAKEN_LATER
             return {"changed": False}, {"pci": "" if not_before else known["pci"]}
     except (OSError, ValueError, KeyError):
         pass
