@@ -15,6 +15,8 @@ INVENTORY ?= inventory/playground
 DATAPLANE ?= linux
 VPP_PREFIX ?=
 PYTEST_ARGS ?=
+# Seconds after which `make test-nic` gives up.
+NIC_TIME ?= 3600
 FAMILY    ?= ipv4
 TRANSPORT ?= vxlan
 WORLD     ?= namespaces
@@ -84,6 +86,11 @@ test-vm: dataplane packages-virtual $(STAMP) ## pods on TAPs, in a virtual machi
 	tests/virtual/run tests/integration/dataplane/test_vpp_taps.py \
 	    tests/integration/agent/test_vpp_cluster.py::test_a_killed_agent_loses_no_packet_and_has_nothing_to_do \
 	    $(PYTEST_ARGS)
+
+.PHONY: test-nic
+test-nic: DATAPLANE = vpp
+test-nic: dataplane packages-virtual $(STAMP) ## NICs, huge pages and the stolen NIC, in a virtual machine; VPP_PREFIX names a VPP with dpdk
+	timeout $(NIC_TIME) molecule test -s nic || { contiv-playground vm down > /dev/null; exit 1; }
 
 .PHONY: conformance
 conformance: $(STAMP) ## connectivity of a data plane, whole; DATAPLANE=linux|vpp FAMILY=ipv4|ipv6|dual WORLD=namespaces|playground

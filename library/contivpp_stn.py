@@ -108,7 +108,9 @@ nic:
   type: dict
   returned: when there is one
 pci:
-  description: Address of its PCI device that VPP drives; empty when VPP attaches to the kernel's link.
+  description:
+    - Address of its PCI device that VPP drives; empty when VPP attaches to the kernel's link.
+    - With O(action=device), empty as well for a NIC that VPP takes by itself later (VMware's).
   type: str
   returned: always
 delay:
@@ -127,6 +129,8 @@ from ansible.module_utils.contivpp.host.system import HostError, System
 
 STOLEN = ("stolen", "confirmed")
 JOURNAL = "/var/lib/contiv-stn/journal.json"
+TAKEN_LATER = ("vmxnet3",)
+"""Drivers of NICs that VPP takes with one of its own when the agent tells it to: DPDK must not have them before."""
 
 
 class StnError(Exception):
@@ -234,7 +238,8 @@ def device(module, stn):
         with open(JOURNAL, encoding="utf-8") as file:
             known = json.load(file)["nic"]
         if wanted["nic"] in ("", known["name"]):
-            return {"changed": False}, {"pci": known["pci"] if known["driver"] != "af_packet" else ""}
+            not_before = known["driver"] == "af_packet" or known.get("kernel_driver") in TAKEN_LATER
+            return {"changed": False}, {"pci": "" if not_before else known["pci"]}
     except (OSError, ValueError, KeyError):
         pass
     found = nics.read(System(), node_ip=wanted["node_ip"])
@@ -244,7 +249,8 @@ def device(module, stn):
         fitting = [nic for nic in found.nics if (nic.node_ip if wanted["node_ip"] else nic.default_route)]
     if not fitting:  # a link without a device
         return {"changed": False}, {}
-    return {"changed": False}, {"pci": fitting[0].address if fitting[0].bus == "pci" else ""}
+    not_before = fitting[0].bus != "pci" or fitting[0].driver in TAKEN_LATER
+    return {"changed": False}, {"pci": "" if not_before else fitting[0].address}
 
 
 def between(before, driver_before, after, driver_after, nic):

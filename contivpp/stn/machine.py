@@ -27,6 +27,9 @@ _TABLE: Final = "contiv-stn"
 _NO_TABLE: Final = f"table netdev {_TABLE}\ndelete table netdev {_TABLE}\n"
 """Whether there is one or not."""
 _UP: Final = 0x1
+_LOOK: Final = 0.5
+_LOOKS: Final = 4
+"""How often in a row nothing may be missing on a link until it counts as left alone; seconds between two looks."""
 _NAMING: Final = 5.0
 """Seconds for udev to give a link its name."""
 
@@ -253,6 +256,33 @@ class Machine:
                 why = [f"{what}: {refused[what]}" if what in refused else what for what in missing]
                 raise MachineError(f"{nic.name} lacks {'; '.join(why)}")
             self._sleep(0.2)
+
+    def keep_clothed(self, nic: SavedNic, *, elapsed: float, within: float) -> list[str]:
+        """Puts back what somebody takes off a link, until nobody does any more.
+
+        Who manages a link sets it up a moment after it was told to, and takes off what it does not know.
+
+        Args:
+            nic: as it was.
+            elapsed: seconds since then.
+            within: seconds after which it is left as it is.
+
+        Returns:
+            What is taken off again and again, in one sentence; nothing when all of it stays.
+        """
+        deadline = self._clock() + within
+        looks = 0
+        missing: list[str] = []
+        while looks < _LOOKS:
+            if self._clock() >= deadline:
+                return [f"somebody takes {', '.join(missing)} off {nic.name} again and again"] if missing else []
+            self._sleep(_LOOK)
+            looks += 1
+            if now_missing := self.missing(nic):
+                looks, missing = 0, now_missing
+                with contextlib.suppress(MachineError):  # the link may be about to change
+                    self.clothe(nic, elapsed=elapsed, within=0.0)
+        return []
 
     def missing(self, nic: SavedNic) -> list[str]:
         """Which of the addresses and routes that a NIC had its link lacks; nothing of what the kernel makes itself."""

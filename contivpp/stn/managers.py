@@ -88,6 +88,7 @@ class NetworkManager:
     def __init__(self, root: Path = Path("/"), run: Run = run) -> None:
         """Takes the file system, and who runs programs."""
         self._state = root / "run/NetworkManager"
+        self._there = root / "sys/class/net"
         self._unit = root / "etc/systemd/system/multi-user.target.wants/NetworkManager.service"
         self._run = run
 
@@ -100,11 +101,12 @@ class NetworkManager:
         return []
 
     def hold(self, nic: str) -> None:
-        """For the one that runs, and for one that is started later."""
+        """For the one that runs, which need not be told of a NIC that is no link any more, and for a later one."""
         _write(self._file(nic), f"[device-{OURS}-{nic}]\nmatch-device=interface-name:{nic}\nmanaged=0\n")
         if self._is_running():
             self._run(["nmcli", "general", "reload", "conf"])
-            self._run(["nmcli", "device", "set", nic, "managed", "no"])
+            if (self._there / nic).exists():
+                self._run(["nmcli", "device", "set", nic, "managed", "no"])
 
     def let_go(self, nic: str, note: Sequence[str]) -> None:
         """Removes the file; what it has for the NIC it puts there by itself."""

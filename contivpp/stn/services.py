@@ -31,16 +31,24 @@ class Services:
         self._clock = clock
         self._sleep = sleep
 
-    def vpp_again(self) -> None:
-        """VPP looks at its devices when it starts: it is ended and started.
+    def end_vpp(self) -> None:
+        """Ends VPP, and lets systemd start it as if it had not.
 
         Raises:
-            CommandError: it does not start.
+            CommandError: it does not end.
         """
         if self._vpp:
             self._end(self._vpp)
             self._run(["systemctl", "reset-failed", *self._vpp])
-            self._run(["systemctl", "start", *self._vpp], timeout=30)
+
+    def start_vpp(self) -> None:
+        """Starts VPP, which looks at its devices then; does not wait until it has.
+
+        Raises:
+            CommandError: systemd does not take it.
+        """
+        if self._vpp:
+            self._run(["systemctl", "start", "--no-block", *self._vpp])
 
     def end(self) -> None:
         """Ends both, whatever they are at: they let go of the NIC, and do nothing about it until they are started.

@@ -6,12 +6,13 @@ an error or because everything died, is mended by giving the NIC back from the s
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from contivpp.stn import managers
-from contivpp.stn.drivers import Drivers
+from contivpp.stn.drivers import DriverError, Drivers
 from contivpp.stn.journal import SavedNic
 from contivpp.stn.machine import Machine
 from contivpp.stn.managers import Manager
@@ -23,6 +24,7 @@ HOST_LINK: Final = "vpp1"
 """The host's end of the link that joins it to VPP, as the agent names it."""
 APPEARING: Final = 20.0
 DRESSING: Final = 8.0
+SETTLING: Final = 10.0
 
 
 class Theft:
@@ -54,19 +56,11 @@ class Theft:
         Raises:
             Exception: of whatever a step works with; the NIC has to be given back.
         """
-        link = self._machine.link(nic.name)
-        if link is not None:
-            self._reached("down")
-            self._machine.set_up(nic.name, up=False)  # first, so that nobody has a way to say anything by it
-        self._reached("managers")
-        managers.hold_off(self._others, nic.name, nic.managers)
         if nic.is_device:
-            self._reached("driver")
-            self._drivers.give(nic.pci, nic.driver)
-            if restart:
-                self._reached("vpp")
-                self._services.vpp_again()
+            self._steal_device(nic, restart=restart)
             return
+        self._silence(nic)
+        self._hold_off(nic)
         self._reached("deaf")
         self._machine.deafen(nic.name)
         self._machine.set_ipv6(nic.name, off=True)
@@ -75,6 +69,31 @@ class Theft:
         self._machine.strip(nic)
         self._reached("up")
         self._machine.set_up(nic.name, up=True)
+
+    def _steal_device(self, nic: SavedNic, *, restart: bool) -> None:
+        """All that takes time is done before the node is away, or while VPP comes up."""
+        self._reached("prepare")
+        self._drivers.prepare(nic.pci, nic.driver)
+        if restart:
+            self._reached("vpp-ends")
+            self._services.end_vpp()
+        self._silence(nic)
+        self._reached("driver")
+        self._drivers.give(nic.pci, nic.driver)
+        if restart:
+            self._reached("vpp")
+            self._services.start_vpp()
+        self._hold_off(nic)
+
+    def _silence(self, nic: SavedNic) -> None:
+        """Before anybody is held off, so that nobody has a way to say anything by it."""
+        if self._machine.link(nic.name) is not None:
+            self._reached("down")
+            self._machine.set_up(nic.name, up=False)
+
+    def _hold_off(self, nic: SavedNic) -> None:
+        self._reached("managers")
+        managers.hold_off(self._others, nic.name, nic.managers)
 
     def give_back(self, nic: SavedNic, *, elapsed: float, running: bool = True) -> list[str]:
         """Gives the NIC back to the kernel with all that it had.
@@ -90,6 +109,10 @@ class Theft:
         Raises:
             Exception: of whatever a step works with; it is to be tried again.
         """
+        if nic.is_device:
+            self._reached("prepare-back")
+            with contextlib.suppress(DriverError):  # then it is said when the driver is changed
+                self._drivers.prepare(nic.pci, nic.kernel_driver)
         if running:
             self._reached("services")
             self._services.end()
@@ -115,6 +138,9 @@ class Theft:
         if running:
             self._reached("services-again")
             self._services.start()
+        if nic.managers and not nic.dhcp:
+            self._reached("settle")
+            problems += self._machine.keep_clothed(nic, elapsed=elapsed, within=SETTLING)
         self._reached("given-back")
         return problems
 

@@ -33,8 +33,16 @@ class Disk:
     def __init__(self, state: Path) -> None:
         self._image = Image(state, VIRTUAL)
         self.file = state / "disk"
-        self.kernel = self._image.root / "vmlinuz"
-        self.initial = self._image.root / "initrd.img"
+
+    @property
+    def kernel(self) -> Path:
+        """What is booted: the kernel that the image has."""
+        return (self._image.root / "vmlinuz").resolve()
+
+    @property
+    def initial(self) -> Path:
+        """Its initial RAM disk; Debian links to one only when a kernel made it while it was installed."""
+        return self.kernel.with_name(self.kernel.name.replace("vmlinuz", "initrd.img"))
 
     def is_built(self) -> bool:
         """Tells whether a disk of the present recipe is there."""

@@ -91,6 +91,9 @@ class PretendedDrivers:
     def refusals(self, pci: str, driver: str) -> list[str]:
         return []
 
+    def prepare(self, pci: str, driver: str) -> None:
+        """Nothing has to be loaded."""
+
     def give(self, pci: str, driver: str) -> None:
         if driver == self._broken:
             raise DriverError(f"{driver} did not take {pci}")

@@ -99,10 +99,12 @@ THEFT = {
     "device": [
         "before stealing",
         "after stealing",
+        "prepare",
+        "vpp-ends",
         "down",
-        "managers",
         "driver",
         "vpp",
+        "managers",
         "before stolen",
         "after stolen",
     ],
@@ -111,10 +113,19 @@ THEFT = {
         *("before stolen", "after stolen"),
     ],
 }
-_BACK = ["up-again", "addresses", "managers-back", "services-again", "given-back", "before nothing", "after nothing"]
+_BACK = [
+    "up-again",
+    "addresses",
+    "managers-back",
+    "services-again",
+    "settle",
+    "given-back",
+    "before nothing",
+    "after nothing",
+]
 RETURN = {
-    mode: ["before releasing", "after releasing", "services", "host-link", first, *_BACK]
-    for mode, first in (("device", "driver-back"), ("link", "hearing"))
+    mode: ["before releasing", "after releasing", *before, "services", "host-link", first, *_BACK]
+    for mode, before, first in (("device", ["prepare-back"], "driver-back"), ("link", [], "hearing"))
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -174,6 +175,44 @@ class Talk:
             if got != data:
                 return False
         return True
+
+
+class Pings:
+    """Asks a node from outside all the time."""
+
+    def __init__(self, cluster: TestCluster, node: SingleNicNode) -> None:
+        self._file = node.folder / "pings"
+        words = ["ip", "netns", "exec", cluster.switch, "ping", "-n", "-D", "-i", "0.05", node.address]
+        with self._file.open("w") as answers:
+            self._process = subprocess.Popen(words, stdout=answers)
+
+    def end(self) -> float:
+        """The longest time between two answers, in seconds."""
+        self._process.terminate()
+        self._process.wait()
+        lines = [line for line in self._file.read_text().splitlines() if "icmp_seq" in line and "from" in line]
+        times = [float(line[1 : line.index("]")]) for line in lines]
+        assert len(times) > 20, "it was hardly ever there"
+        return max(after - before for before, after in itertools.pairwise(times))
+
+
+async def test_a_node_is_away_for_a_moment_in_each_direction(
+    cluster: TestCluster, nodes: tuple[SingleNicNode, SingleNicNode]
+) -> None:
+    node = nodes[0]
+    await cluster.register(node.agent)
+    node.start()
+    await node.until("")
+    eventually(node.lacks_nothing_but_the_nic, 40)
+    pings = Pings(cluster, node)
+    await node.steal()
+    await asyncio.sleep(1)
+    assert pings.end() < 3
+    pings = Pings(cluster, node)
+    await asyncio.sleep(1)
+    await node.client.release("eth0", timeout=30)
+    await asyncio.sleep(1)
+    assert pings.end() < 3
 
 
 async def test_a_node_whose_nic_is_stolen_is_reached_as_before(

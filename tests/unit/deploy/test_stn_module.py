@@ -167,6 +167,9 @@ def test_the_device_of_a_stolen_nic_is_known_from_the_journal(stn: Run, daemon: 
     journal.write_text(json.dumps({"nic": {"name": "eth0", "pci": "0000:00:03.0", "driver": "af_packet"}}))
     assert stn("device")["pci"] == ""
     assert stn("device", driver="af_packet")["pci"] == ""
+    vmware = {"name": "eth0", "pci": "0000:00:03.0", "driver": "vfio-pci", "kernel_driver": "vmxnet3"}
+    journal.write_text(json.dumps({"nic": vmware}))
+    assert stn("device")["pci"] == "", "VPP takes it when the agent says so, and DPDK must not"
     assert daemon.calls == []
 
 

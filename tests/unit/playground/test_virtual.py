@@ -69,6 +69,15 @@ def test_the_disk_is_the_nodes_image_with_a_kernel(tmp_path: Path) -> None:
     assert disk.remove() and not disk.file.exists() and not disk.remove()
 
 
+def test_a_machine_boots_with_the_initial_ram_disk_of_its_kernel_which_nothing_links_to(tmp_path: Path) -> None:
+    boot = tmp_path / "base/boot"
+    boot.mkdir(parents=True)
+    (boot / "vmlinuz-6.1.0-9-amd64").touch()
+    (tmp_path / "base/vmlinuz").symlink_to("boot/vmlinuz-6.1.0-9-amd64")
+    assert Disk(tmp_path).kernel == boot / "vmlinuz-6.1.0-9-amd64"
+    assert Disk(tmp_path).initial == boot / "initrd.img-6.1.0-9-amd64"
+
+
 def test_files_are_put_on_a_disk_for_root_and_replace_those_that_are_there(tmp_path: Path) -> None:
     if shutil.which("mke2fs") is None or shutil.which("debugfs") is None:
         pytest.skip("needs e2fsprogs")

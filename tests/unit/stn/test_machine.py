@@ -146,10 +146,42 @@ def test_vpp_and_the_agent_end_at_once_and_are_waited_for(time: Time) -> None:
 
 def test_vpp_alone_is_started_anew_for_a_new_device(time: Time) -> None:
     systemd = Systemd()
-    Services("vpp", "agent", systemd, clock=time.clock, sleep=time.sleep).vpp_again()
+    services = Services("vpp", "agent", systemd, clock=time.clock, sleep=time.sleep)
+    services.end_vpp()
+    assert systemd.calls[-2:] == ["show --property=ActiveState --value vpp", "reset-failed vpp"]
+    services.start_vpp()
+    assert systemd.calls[-1] == "start --no-block vpp"
     assert not any("agent" in call for call in systemd.calls)
-    assert systemd.calls[-2:] == ["reset-failed vpp", "start vpp"]
     nothing = Systemd()
     Services("", "", nothing).end()
     Services("", "", nothing).start()
     assert nothing.calls == []
+
+
+class Dressed(Machine):
+    """A machine whose link loses an address a second after it got it, so many times."""
+
+    def __init__(self, root: Path, time: Time, times: int) -> None:
+        super().__init__(root, clock=time.clock, sleep=time.sleep)
+        self._time, self._times = time, times
+        self._until = 1.0 if times else float("inf")
+        self.dressings = 0
+
+    def missing(self, nic: SavedNic) -> list[str]:
+        return ["10.0.0.5/24"] if self._time.now >= self._until else []
+
+    def clothe(self, nic: SavedNic, *, elapsed: float, within: float) -> None:
+        self.dressings += 1
+        self._until = self._time.now + 1.0 if self.dressings < self._times else float("inf")
+
+
+def test_what_a_manager_takes_off_a_moment_later_is_put_back_until_it_stays(tmp_path: Path, time: Time) -> None:
+    machine = Dressed(tmp_path, time, times=2)
+    assert machine.keep_clothed(NIC, elapsed=0.0, within=10.0) == []
+    assert machine.dressings == 2 and time.now == 4.0, "it is left alone when nobody was seen for two seconds"
+
+
+def test_who_never_stops_taking_off_an_address_is_told_of(tmp_path: Path, time: Time) -> None:
+    machine = Dressed(tmp_path, time, times=100)
+    said = machine.keep_clothed(NIC, elapsed=0.0, within=10.0)
+    assert said == ["somebody takes 10.0.0.5/24 off enp0s3 again and again"] and time.now <= 10.5

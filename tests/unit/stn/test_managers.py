@@ -64,6 +64,7 @@ def test_before_networkd_runs_the_file_is_enough(tmp_path: Path, programs: Progr
 
 def test_network_manager_is_told_now_and_for_its_next_start(tmp_path: Path, programs: Programs) -> None:
     (tmp_path / "run/NetworkManager").mkdir(parents=True)
+    (tmp_path / "sys/class/net/eth0").mkdir(parents=True)
     programs.says["nmcli -g RUNNING general"] = "running\n"
     one = NetworkManager(tmp_path, programs)
     assert one.concerns("eth0")
@@ -76,6 +77,8 @@ def test_network_manager_is_told_now_and_for_its_next_start(tmp_path: Path, prog
         "nmcli device set eth0 managed no",
         "nmcli device set eth0 managed yes",
     ]
+    one.hold("eth1")
+    assert "nmcli device set eth1 managed no" not in programs.calls, "one that is no link any more it does not know"
 
 
 def test_ifupdown_neither_sees_the_nic_appear_nor_renews_its_lease(tmp_path: Path, programs: Programs) -> None:
