@@ -274,6 +274,7 @@ async def test_an_api_server_that_was_away_costs_nothing_and_is_caught_up_with(w
 async def test_an_api_server_that_returns_without_news_makes_ksr_ready_again(world: World) -> None:
     await world.api.put("pods", pod("a"))
     ksr = world.ksr()
+    await world.until_pods("a")  # one that waits to lead is ready as well
     await world.eventually(ksr.is_ready)
     lists = world.api.lists
     await world.api.stop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,6 +95,7 @@ async def test_a_nic_goes_back_when_one_dies_for_good_and_not_when_it_comes_back
     assert link.settled_picture() == before
 
 
+@pytest.mark.slow
 async def test_a_gateway_that_answers_the_kernel_again_condemns_vpp(link: World) -> None:
     before = link.settled_picture()
     await link.stolen()
@@ -107,6 +107,7 @@ async def test_a_gateway_that_answers_the_kernel_again_condemns_vpp(link: World)
     assert link.settled_picture() == before
 
 
+@pytest.mark.slow
 async def test_a_gateway_that_answers_nobody_is_not_vpps_fault(link: World) -> None:
     await link.stolen()
     ip("link", "set", "br0", "down", netns=link.gateway)
@@ -248,11 +249,8 @@ async def test_a_full_disk_stops_a_theft_and_not_a_return(link: World) -> None:
     journal = link.folder / ".journal.json.new"
     journal.mkdir()  # nothing can be written there
     link.end_vpp()
-    deadline = time.monotonic() + 15
-    while link.picture() != before:
-        assert time.monotonic() < deadline, link.log()
-        await asyncio.sleep(0.2)
-    assert (await link.state()).phase == "returned"
+    await link.until(lambda state: state.phase == "returned")
+    assert link.settled_picture() == before
     link.run_vpp()
     with pytest.raises(StnError, match="cannot be written"):
         await link.client.steal("eth0", timeout=30)
