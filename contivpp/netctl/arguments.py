@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from contivpp.netctl.errors import UsageError
+from contivpp.policies.model import LAST_PORT
 
 _Protocol = TypeVar("_Protocol", bound=str)
-_LAST_PORT = 65535
 
 
 def port_of(text: str, protocols: Sequence[_Protocol]) -> tuple[_Protocol, int]:
@@ -23,7 +23,7 @@ def port_of(text: str, protocols: Sequence[_Protocol]) -> tuple[_Protocol, int]:
     """
     number, protocol = split_port(text)
     known = next((one for one in protocols if one == protocol), None)
-    if known is None or not (number.isascii() and number.isdigit() and 1 <= int(number) <= _LAST_PORT):
+    if known is None or not (number.isascii() and number.isdigit() and 1 <= int(number) <= LAST_PORT):
         examples = ", ".join(f"80/{one}" for one in protocols)
         raise UsageError(f"--port {text}: give it as {examples}; 80 is 80/tcp")
     return known, int(number)

@@ -21,7 +21,8 @@ LIMITS: Mapping[str, Mapping[str, str]] = {
         "sctp-refusal": "an ICMP error about SCTP is not translated back, and the kernel here has no SCTP of its own",
         "transit": "what comes in by a NIC for a pod of another node gets the node's address, translated or not: who "
         "routes to pods must know each node's part of their subnet",
-        "masqueraded-fragments": "cnat knows no ports of later fragments: they do not leave the cluster under another address",
+        "masqueraded-fragments": "cnat knows no ports of later fragments: they do not leave the cluster under another "
+        "address",
         "sctp-spread": "all associations of a client go to one endpoint, and none gets another source: a pod does not "
         "reach itself, nor the outside an endpoint on another node than it came to",
     },

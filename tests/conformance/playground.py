@@ -2,8 +2,8 @@
 
 The outside is a namespace of this machine that is joined to the machines' bridges. It has an address beyond their
 networks, and they are told the way there; the data plane's NICs find it as their gateway. To a data plane that lacks
-"transit" it knows the way to each node's pods. What crosses a bridge is cut
-off by a rule of the bridge, so that ssh from this machine still gets through.
+"transit" it knows the way to each node's pods. What crosses a bridge is cut off by a rule of the bridge, so that ssh
+from this machine still gets through.
 """
 
 from __future__ import annotations

@@ -249,7 +249,7 @@ async def test_a_full_disk_stops_a_theft_and_not_a_return(link: World) -> None:
     journal = link.folder / ".journal.json.new"
     journal.mkdir()  # nothing can be written there
     link.end_vpp()
-    await link.until(lambda state: state.phase == "returned")
+    await link.until(lambda state: state.phase == "returned", within=15.0)
     assert link.settled_picture() == before
     link.run_vpp()
     with pytest.raises(StnError, match="cannot be written"):

@@ -116,7 +116,7 @@ async def test_an_agent_that_does_not_answer_is_a_problem_and_the_verdict_is_sti
     assert report.data["connections"][0].verdict == "allowed" and len(report.problems) == 2
 
 
-@pytest.mark.parametrize("text", ["http", "80/icmp"])
+@pytest.mark.parametrize("text", ["http", "0", "70000", "80/icmp", "-1", "80/x"])
 async def test_what_is_no_port_is_refused_with_the_protocols_of_policies(text: str) -> None:
     with pytest.raises(UsageError, match="give it as 80/tcp, 80/udp, 80/sctp"):
         await explained(etcd(), "client", "web", text)

@@ -14,7 +14,7 @@ TAG: Final = "contiv:"
 ADOPTED: Final = "nic "
 """What the memo of an interface that VPP had already starts with."""
 _TUNNEL: Final = "VXLAN"
-"""What VPP calls the devices of tunnels; as long as the cluster is large they are most of its interfaces."""
+"""What VPP calls the devices of tunnels, which are most of the interfaces of a large cluster."""
 _LONGEST: Final = 63  # bytes; VPP cuts what is longer
 _SEPARATOR: Final = "|"
 
