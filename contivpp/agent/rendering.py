@@ -27,7 +27,7 @@ class Renderer(ConnectivityRenderer, Protocol):
     """Connectivity on one data plane, and what the kubelet is told of a pod's link."""
 
     def mtu(self, own: OwnNode) -> int:
-        """The MTU of pods in bytes; 0 unknown."""
+        """The MTU of the link to a pod in bytes; 0 unknown."""
         ...
 
     def host_interface(self, container_id: str) -> str:

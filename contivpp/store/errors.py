@@ -66,7 +66,11 @@ _UNSENT = re.compile(
     r"failed to connect|connections to all backends failing|DNS resolution failed|name resolution", re.IGNORECASE
 )
 _CERTIFICATE = re.compile(r"certificate|handshake failed|ssl|hostname verification|TSI_", re.IGNORECASE)
-_CONNECTION_LOST = re.compile(r"RST_STREAM|stream removed|transport|socket closed|GOAWAY|no leader", re.IGNORECASE)
+_CONNECTION_LOST = re.compile(
+    r"RST_STREAM|stream removed|transport|socket closed|GOAWAY|no leader"
+    r"|internal error from core",  # grpc.aio, when a stream ended at the moment that something was sent on it
+    re.IGNORECASE,
+)
 
 
 def translate(error: grpc.aio.AioRpcError, where: str) -> StoreError:

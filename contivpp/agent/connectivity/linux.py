@@ -161,11 +161,14 @@ def of_pair(mtu: int) -> int:
     return 0 if mtu == ETHERNET_MTU else mtu
 
 
-def in_pod(link: str, address: str, gateway: str, gateway_mac: str) -> Iterator[Any]:
-    """What a pod has inside for one of its addresses: everything goes to the gateway, whose MAC nobody has to ask."""
+def in_pod(link: str, address: str, gateway: str, gateway_mac: str, *, mtu: int = 0) -> Iterator[Any]:
+    """What a pod has inside for one of its addresses: everything goes to the gateway, whose MAC nobody has to ask.
+
+    With `mtu`, in bytes, the pod sends nothing larger, also where its link has room for it.
+    """
     yield Address(link=link, address=only(address))
     yield Route(to=only(gateway), link=link, scope="link")
-    yield Route(to=EVERYTHING[ipaddress.ip_address(address).version], via=gateway, link=link)
+    yield Route(to=EVERYTHING[ipaddress.ip_address(address).version], via=gateway, link=link, mtu=mtu)
     yield Neighbour(link=link, address=gateway, mac=gateway_mac)
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 
 from contivpp.agent.connectivity.addresses import address_of, far_end, ip_of, only, version_of
 from contivpp.agent.connectivity.linux import ETHERNET_MTU, VXLAN_VNI, overhead
-from contivpp.agent.connectivity.vpp_attachment import HOST_END, Attachment, VethAttachment, kernel_mac
+from contivpp.agent.connectivity.vpp_attachment import HOST_END, Attachment, VethAttachment, kernel_mac, link_mtu
 from contivpp.agent.connectivity.vpp_nics import Nics, NicTuning
 from contivpp.agent.view import LocalPod, OwnNode, RemoteNode
 from contivpp.dataplane.linux.values import Route
@@ -85,12 +85,12 @@ class VppConnectivity:
             *self._neighbours,
             *self._host_link(own, plan),
             *(self._pipe(own, plan) if self._overlay else ()),
-            Loopback(POD_GATEWAY, kernel_mac(plan.vxlan_mac(own.id)), self.mtu(own)),
+            Loopback(POD_GATEWAY, kernel_mac(plan.vxlan_mac(own.id)), self._fitting(own)),
         ]
         overlay = self._overlay and bool(own.addresses)  # a NIC that still waits for its address carries no tunnel
         if overlay:
             values += [
-                Loopback(VXLAN, plan.vxlan_mac(own.id), self.mtu(own)),
+                Loopback(VXLAN, plan.vxlan_mac(own.id), self._fitting(own)),
                 BridgeDomain(DOMAIN, DOMAIN_NUMBER),
                 BridgeMember(DOMAIN, DOMAIN_NUMBER, VXLAN, routed=True, group=TUNNELS),
             ]
@@ -161,7 +161,7 @@ class VppConnectivity:
 
     def local_pod(self, pod: LocalPod, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
         """The link to the pod with all that is on it at both ends, and a way to the pod from VPP."""
-        link = self._attachment.pod(pod, own, plan, mtu=self.mtu(own))
+        link = self._attachment.pod(pod, own, plan, mtu=self._fitting(own))
         versions = tuple(sorted(family.version for family in plan.families))
         guard = self._guard_of(link.interface)
         values = [*link.values, Unnumbered(link.interface, POD_GATEWAY, self._pods, versions, guard)]
@@ -174,14 +174,18 @@ class VppConnectivity:
         return by_key(*values)
 
     def mtu(self, own: OwnNode) -> int:
-        """The MTU of pods and the host's link in bytes: what was configured, else what the tunnel leaves."""
-        return self._mtu or (own.mtu or ETHERNET_MTU) - overhead(own, overlay=self._overlay)
+        """The MTU of a pod's link in bytes; what the pod sends is smaller."""
+        return link_mtu(own, self._fitting(own))
 
     def host_interface(self, container_id: str) -> str:
         """The kernel's name of the node's end of the link to a pod; "" when there is none."""
         return self._attachment.host_interface(container_id)
 
     # ---- parts of the own node
+
+    def _fitting(self, own: OwnNode) -> int:
+        """What pods and the host may send into the cluster: what was configured, else what the tunnel leaves."""
+        return self._mtu or (own.mtu or ETHERNET_MTU) - overhead(own, overlay=self._overlay)
 
     def _tables(self, own: OwnNode, plan: AddressPlan) -> Iterator[Any]:
         for family in plan.families:
@@ -191,7 +195,7 @@ class VppConnectivity:
                 yield Table(self._main, version, f"mainVRF-IPv{version}")
 
     def _host_link(self, own: OwnNode, plan: AddressPlan) -> Iterator[Any]:
-        link = self._attachment.host(own, plan, mtu=self.mtu(own) if own.stolen is None else own.mtu)
+        link = self._attachment.host(own, plan, mtu=self._fitting(own) if own.stolen is None else own.mtu)
         yield from link.values
         if own.stolen is not None:  # what VPP does not take itself is for the host, which has the same addresses
             for family in plan.families:

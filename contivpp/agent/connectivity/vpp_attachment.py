@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from contivpp.agent.connectivity.addresses import ip_of, only, version_of
-from contivpp.agent.connectivity.linux import in_pod, of_pair
+from contivpp.agent.connectivity.linux import ETHERNET_MTU, in_pod, of_pair
 from contivpp.agent.connectivity.names import pod_names
 from contivpp.agent.stolen import Stolen
 from contivpp.agent.view import LocalPod, OwnNode
@@ -45,7 +45,7 @@ class Attachment(Protocol):
     """A way to attach pods and the host; all methods are pure functions."""
 
     def pod(self, pod: LocalPod, own: OwnNode, plan: AddressPlan, *, mtu: int) -> Link:
-        """The link to a pod, with the pod's addresses and routes; `mtu` is in bytes."""
+        """The link to a pod, with the pod's addresses and routes; `mtu`, in bytes, is what the pod may send."""
         ...
 
     def host(self, own: OwnNode, plan: AddressPlan, *, mtu: int) -> Link:
@@ -69,6 +69,7 @@ class VethAttachment:
         names = pod_names(pod.sandbox.container_id)
         pod_mac, vpp_mac = plan.pod_macs(pod.sandbox.container_id)
         attached = self.interface(pod.sandbox.container_id)
+        room = link_mtu(own, mtu)
         values: list[Any] = [
             Veth(
                 name=names.link,
@@ -77,15 +78,16 @@ class VethAttachment:
                 netns=pod.sandbox.netns,
                 mac=kernel_mac(vpp_mac),
                 peer_mac=pod_mac,
-                mtu=of_pair(mtu),
+                mtu=of_pair(room),
                 offload=False,
                 ipv6=plan.of(6) is not None,
             ),
-            HostInterface(attached, names.host_interface, vpp_mac, mtu),
+            HostInterface(attached, names.host_interface, vpp_mac, room),
         ]
         for address in pod.addresses:
             if (family := plan.of(version_of(address))) is not None:
-                values += in_pod(Veth.peer_link(names.link), address, str(family.pod_gateway(own.id)), vpp_mac)
+                gateway = str(family.pod_gateway(own.id))
+                values += in_pod(Veth.peer_link(names.link), address, gateway, vpp_mac, mtu=route_mtu(own, mtu))
         return Link(attached, pod_mac, values)
 
     def host(self, own: OwnNode, plan: AddressPlan, *, mtu: int) -> Link:
@@ -115,6 +117,20 @@ class VethAttachment:
     def interface(self, container_id: str) -> str:
         """See `Attachment.interface`."""
         return f"afpacket-{pod_names(container_id).host_interface}"
+
+
+def link_mtu(own: OwnNode, mtu: int) -> int:
+    """The MTU of a pod's link in bytes: what the NIC takes, although a pod sends no more than `mtu`.
+
+    A whole packet from outside then reaches the pod. With a smaller link VPP would have to answer that it is too big,
+    and cnat makes that answer worthless, and the connection with it (docs/vpp-services.md).
+    """
+    return max(mtu, own.mtu or ETHERNET_MTU)
+
+
+def route_mtu(own: OwnNode, mtu: int) -> int:
+    """What the pod's routes have to say when it sends no more than `mtu` bytes; 0 for nothing."""
+    return mtu if mtu < link_mtu(own, mtu) else 0
 
 
 def on_host(link: str, own: OwnNode, plan: AddressPlan, vpp_mac: str) -> Iterator[Any]:

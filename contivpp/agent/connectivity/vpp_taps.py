@@ -13,7 +13,7 @@ from typing import Any, Final
 from contivpp.agent.connectivity.addresses import version_of
 from contivpp.agent.connectivity.linux import in_pod
 from contivpp.agent.connectivity.names import tap_names
-from contivpp.agent.connectivity.vpp_attachment import HOST_END, Link, host_mac, on_host
+from contivpp.agent.connectivity.vpp_attachment import HOST_END, Link, host_mac, link_mtu, on_host, route_mtu
 from contivpp.agent.view import LocalPod, OwnNode
 from contivpp.dataplane.linux.values import TapEnd
 from contivpp.dataplane.vpp.values.interfaces import interface_key
@@ -45,7 +45,7 @@ class TapAttachment:
         names = tap_names(pod.sandbox.container_id)
         pod_mac, vpp_mac = plan.pod_macs(pod.sandbox.container_id)
         values: list[Any] = [
-            self._tap(names.interface, pod.sandbox.interface, vpp_mac, pod_mac, pod.sandbox.netns, mtu),
+            self._tap(names.interface, pod.sandbox.interface, vpp_mac, pod_mac, pod.sandbox.netns, link_mtu(own, mtu)),
             TapEnd(
                 names.link,
                 pod.sandbox.interface,
@@ -56,7 +56,8 @@ class TapAttachment:
         ]
         for address in pod.addresses:
             if (family := plan.of(version_of(address))) is not None:
-                values += in_pod(names.link, address, str(family.pod_gateway(own.id)), vpp_mac)
+                gateway = str(family.pod_gateway(own.id))
+                values += in_pod(names.link, address, gateway, vpp_mac, mtu=route_mtu(own, mtu))
         return Link(names.interface, pod_mac, values)
 
     def host(self, own: OwnNode, plan: AddressPlan, *, mtu: int) -> Link:

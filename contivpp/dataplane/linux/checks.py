@@ -72,11 +72,13 @@ def _route(route: Route) -> Route:
     fields.within("table", route.table, 1, fields.UINT32)
     fields.within("metric", route.metric, 0, fields.UINT32)
     if route.kind != "unicast":
-        if route.link or route.via or route.scope:
-            message = f"field link: a route of kind {route.kind} leads nowhere: leave out link, via and scope"
+        if route.link or route.via or route.scope or route.mtu:
+            message = f"field link: a route of kind {route.kind} leads nowhere: leave out link, via, scope and mtu"
             raise ValueError(message)
         return dataclasses.replace(route, to=to, source=_source(route, family))
     _need("link", route.link)
+    if route.mtu:
+        fields.within("mtu", route.mtu, *fields.MTU)
     via = fields.address("via", route.via, family) if route.via else ""
     if via and route.scope:
         message = f"field scope: a route by a gateway has none: leave out scope {route.scope}"

@@ -151,6 +151,7 @@ def routes(family: int, protocol: int) -> Dump:
             "RTA_GATEWAY": (5, _address),
             "RTA_PRIORITY": (6, _number),
             "RTA_PREFSRC": (7, _address),
+            "RTA_METRICS": (8, _within({"RTAX_MTU": (2, _number)})),
             "RTA_TABLE": (15, _number),
         },
     )

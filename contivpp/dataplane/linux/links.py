@@ -202,10 +202,11 @@ class LinkDescriptor:
         if isinstance(link, TapEnd) or isinstance(previous, TapEnd):
             return
         if link.mtu != previous.mtu:
-            self._kernel.node.must(messages.set_link(link.host_name, mtu=link.mtu))
+            mtu = link.mtu or _ETHERNET_MTU
+            self._kernel.node.must(messages.set_link(link.host_name, mtu=mtu))
             if isinstance(link, Veth):
                 with self._kernel.open(link.netns) as inside:
-                    inside.must(messages.set_link(link.peer_name, mtu=link.mtu))
+                    inside.must(messages.set_link(link.peer_name, mtu=mtu))
         if isinstance(link, Veth) and isinstance(previous, Veth) and link.offload != previous.offload:
             self._set_offload(link)
 
@@ -266,13 +267,11 @@ def _mtu(link: Any, default: int) -> int:
 
 
 def _can_change(previous: Link, link: Link) -> bool:
-    """Whether a link can become another value as it is; only MTU (to a known one) and offload can change."""
+    """Whether a link can become another value as it is; only MTU (a tunnel's to a known one) and offload can."""
     if isinstance(link, TapEnd) or isinstance(previous, TapEnd):
-        return False
-    if link.mtu != previous.mtu and not link.mtu:
         return False
     if isinstance(link, Veth) and isinstance(previous, Veth):
         return dataclasses.replace(previous, mtu=link.mtu, offload=link.offload) == link
     if isinstance(link, Vxlan) and isinstance(previous, Vxlan):
-        return dataclasses.replace(previous, mtu=link.mtu) == link
+        return bool(link.mtu) and dataclasses.replace(previous, mtu=link.mtu) == link
     return False

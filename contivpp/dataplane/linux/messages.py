@@ -116,7 +116,17 @@ def address(index: int, text: str, *, delete: bool = False) -> Any:
 
 
 def route(
-    to: str, *, via: str, index: int, table: int, scope: str, source: str, kind: str, metric: int, delete: bool = False
+    to: str,
+    *,
+    via: str,
+    index: int,
+    table: int,
+    scope: str,
+    source: str,
+    kind: str,
+    metric: int,
+    mtu: int = 0,
+    delete: bool = False,
 ) -> Any:
     """Puts (replacing what is there) or removes a route; a gateway is always taken to be on the link."""
     subnet = ipaddress.ip_network(to)
@@ -129,6 +139,8 @@ def route(
         attributes.append(("RTA_PREFSRC", source))
     if metric:
         attributes.append(("RTA_PRIORITY", metric))
+    if mtu and not delete:
+        attributes.append(("RTA_METRICS", {"attrs": [("RTAX_MTU", mtu)]}))
     return _message(
         rtmsg,
         rtnl.RTM_DELROUTE if delete else rtnl.RTM_NEWROUTE,

@@ -67,6 +67,7 @@ def _route(item: Any, names: Mapping[tuple[str, int], str], netns: str, family: 
     if family == socket.AF_INET6 and metric == _DEFAULT_METRIC_IPV6:
         metric = 0
     via = item.get_attr("RTA_GATEWAY") or ""
+    metrics = item.get_attr("RTA_METRICS")
     direct = kind == "unicast" and not via
     return Route(
         to=f"{item.get_attr('RTA_DST') or everything}/{item['dst_len']}",
@@ -77,6 +78,7 @@ def _route(item: Any, names: Mapping[tuple[str, int], str], netns: str, family: 
         source=item.get_attr("RTA_PREFSRC") or "",
         kind=kind,  # type: ignore[arg-type]
         metric=metric,
+        mtu=metrics.get_attr("RTAX_MTU") or 0 if metrics else 0,
     )
 
 
@@ -91,5 +93,6 @@ def _message(operation: Operation, index: int) -> Any:
         source=route.source,
         kind=route.kind,
         metric=route.metric,
+        mtu=route.mtu,
         delete=operation.kind is OperationKind.DELETE,
     )

@@ -172,6 +172,7 @@ class Route:
         link: "" leaves it to the kernel by which of the host's own links it reaches the gateway.
         scope: "link" for what is reached directly, else "".
         source: the address that the node's own packets get.
+        mtu: how large packets may be that take it, in bytes; 0 is the link's own.
         after_source: whether it waits for `source`, which the agent puts on `link`; the kernel keeps nothing of that.
     """
 
@@ -185,6 +186,7 @@ class Route:
     source: str = ""
     kind: Literal["unicast", "blackhole", "unreachable"] = "unicast"
     metric: int = 0
+    mtu: int = 0
     after_source: bool = field(default=False, compare=False)
 
     @property

@@ -206,10 +206,41 @@ async def test_a_changed_mtu_is_set_in_place_and_a_changed_mac_makes_the_pair_an
         assert not (await one.scheduler.commit(by_key(changed))).errors
         assert await one.plane.link_index("hpoda") == index
         assert "mtu 1400" in ip("link", "show", "eth0", netns=a)
+        whole = replace(changed, mtu=0)
+        assert not (await one.scheduler.commit(by_key(whole))).errors
+        assert await one.plane.link_index("hpoda") == index
+        assert "mtu 1500" in ip("link", "show", "eth0", netns=a)
         other = Veth(old.name, old.host_name, old.peer_name, old.netns, "02:fe:00:00:09:09", old.peer_mac, 1400)
         assert not (await one.scheduler.commit(by_key(other))).errors
         assert await one.plane.link_index("hpoda") != index
         assert (await one.plane.ping(path(a), "10.1.1.1", 1))["transmitted"] == 1
+
+
+@pytest.mark.parametrize("version", [4, 6])
+async def test_a_route_can_be_narrower_than_its_link(two: tuple[Node, Node], tmp_path: Path, version: int) -> None:
+    one, _ = two
+    gateway, address, everything = {4: ("10.1.1.1", "10.1.1.2/32", "0.0.0.0/0"), 6: ("fd01::1", "fd01::2/128", "::/0")}[
+        version
+    ]
+    with namespaces("a") as (a,):
+        pair = Veth("poda", "hpoda", "eth0", path(a), "02:fe:00:00:01:02", "02:fe:00:00:00:02", ipv6=version == 6)
+        inside = Veth.peer_link("poda")
+        narrow = Route(everything, via=gateway, link=inside, mtu=1400)
+        direct = Route(f"{gateway}/{address.partition('/')[2]}", link=inside, scope="link")
+        wanted = by_key(pair, Address(inside, address), direct, narrow)
+        assert not (await one.scheduler.resync(wanted)).errors
+
+        def shown() -> str:
+            return ip(f"-{version}", "route", "show", "default", netns=a)
+
+        assert "mtu 1400" in shown()
+        again = one.again(tmp_path / "1")
+        assert (await again.scheduler.resync(wanted)).executed == 0
+        for mtu, said in ((1300, "mtu 1300"), (0, "default via")):
+            changed = replace(narrow, mtu=mtu)
+            assert not (await again.scheduler.commit(by_key(changed))).errors
+            assert said in shown()
+        assert "mtu" not in shown()
 
 
 async def test_the_nodes_own_addresses_are_told_and_ours_are_not(two: tuple[Node, Node]) -> None:

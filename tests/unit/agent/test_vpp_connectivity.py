@@ -120,12 +120,28 @@ def test_the_kernels_end_of_a_pair_has_another_mac_than_vpp_on_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("configured", "addresses", "nic", "pods"),
+    ("configured", "addresses", "nic", "sent"),
     [(0, ("192.168.16.1/24",), 1500, 1450), (0, ("fd16::1/64",), 1500, 1430), (1400, ("192.168.16.1/24",), 9000, 1400)],
 )
-def test_pods_get_what_the_tunnel_leaves(configured: int, addresses: tuple[str, ...], nic: int, pods: int) -> None:
+@pytest.mark.parametrize("attachment", [VethAttachment(), TapAttachment()])
+def test_pods_send_what_the_tunnel_leaves_and_receive_what_the_nic_does(
+    attachment: Attachment, configured: int, addresses: tuple[str, ...], nic: int, sent: int
+) -> None:
     own = dataclasses.replace(OWN, addresses=addresses, mtu=nic)
-    assert VppConnectivity(mtu=configured).mtu(own) == pods
+    renderer = VppConnectivity(mtu=configured, attachment=attachment)
+    assert renderer.mtu(own) == nic
+    values = renderer.local_pod(POD, own, PLAN).values()
+    assert {one.mtu for one in values if isinstance(one, HostInterface | Tap)} == {nic}
+    assert {one.mtu or 1500 for one in values if isinstance(one, Veth)} <= {nic}
+    assert {one.host_mtu for one in values if isinstance(one, Tap)} <= {nic}
+    assert [one.mtu for one in values if isinstance(one, Route) and one.via] == [sent]
+    gateway, tunnels = (renderer.own_node(own, PLAN)[f"vpp/interface/{name}"] for name in ("podGwLoop", "vxlanBVI"))
+    assert (gateway.mtu, tunnels.mtu) == (sent, sent)
+
+
+def test_without_a_tunnel_routes_say_nothing_of_sizes() -> None:
+    values = VppConnectivity(overlay=False).local_pod(POD, OWN, PLAN).values()
+    assert {one.mtu for one in values if isinstance(one, Route)} == {0}
 
 
 def test_the_address_counts_once_the_link_for_vpp_is_there() -> None:
@@ -154,8 +170,8 @@ def test_with_taps_nothing_of_a_pods_link_is_on_the_node() -> None:
         PLAN.pod_macs(container)[1],
         PLAN.pod_macs(container)[0],
         "/run/netns/a",
-        mtu=1450,
-        host_mtu=1450,
+        mtu=1500,
+        host_mtu=1500,
         rx_ring=1024,
         gso=True,
     )

@@ -50,6 +50,8 @@ VXLAN = Vxlan("t", "t", 7, "10.0.0.1", 4789, "02:00:00:00:00:01", 1450)
         (Route("10.9.0.0/16", link="x", via="10.0.0.1", scope="link"), "leave out scope link"),
         (Route("10.9.0.0/16", link="x", table=0), "field table: 0 is not between 1 and"),
         (Route("10.9.0.0/16", link="x", metric=1 << 32), "field metric"),
+        (Route("10.9.0.0/16", link="x", mtu=9), "field mtu: 9 is not between 68 and 65535"),
+        (Route("10.9.0.0/16", kind="blackhole", mtu=1400), "leave out link, via, scope and mtu"),
         (Address("", "10.9.0.1/16"), "field link is missing"),
         (Address("lo", "10.9.0"), "field address: '10.9.0' is not an address with prefix length"),
         (Neighbour("x", "10.9.0.1", "02:00"), "field mac: '02:00' is not a MAC address"),
