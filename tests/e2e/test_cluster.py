@@ -102,6 +102,36 @@ async def test_a_daemon_that_is_killed_comes_back_and_no_packet_is_lost(
     assert lost(await cluster.in_pod(target, f"ping -c 1 -W 3 {fresh['status']['podIP']}")) == (1, 1)
 
 
+async def test_a_node_loses_its_pods_when_it_is_drained_and_takes_pods_again_when_that_is_undone(
+    cluster: Cluster,
+) -> None:
+    def drain(*words: str) -> str:
+        return cluster.run(
+            "ansible-playbook", *cluster.inventories, "playbooks/drain.yml", "-e", "drain_force=yes", *words
+        )
+
+    def kept_off() -> list[str]:
+        nodes = json.loads(cluster.kubectl("get", "nodes", "-o", "json"))["items"]
+        return [node["metadata"]["name"] for node in nodes if node["spec"].get("unschedulable")]
+
+    def on_node2() -> set[str]:
+        return {name for name, pod in cluster.pods().items() if pod["spec"]["nodeName"] == "node2"}
+
+    assert on_node2()
+    with pytest.raises(AssertionError, match="Nothing was changed: name the nodes with --limit"):
+        drain()
+    assert kept_off() == []
+    try:
+        drain("--limit", "node2")
+        assert (on_node2(), kept_off()) == (set(), ["node2"])
+        assert re.search(r"changed=0 ", drain("--limit", "node2")), "there is nothing left to do"
+    finally:
+        drain("--limit", "node2", "-e", "drain_undo=true")
+    assert kept_off() == []
+    cluster.run("contiv-playground", "demo")
+    everybody_reached(cluster)
+
+
 async def test_without_etcd_a_pod_is_still_added_and_all_agree_when_it_is_back(cluster: Cluster) -> None:
     await cluster.agents_agree()
     await cluster.on("node1", "systemctl stop contiv-etcd")
