@@ -72,6 +72,8 @@ def test_datagrams_of_every_size_come_back_as_they_were(world: World, version: i
         sizes = tuple(one for one in SIZES if one <= SMALLEST - 28)
     if how == "want":
         path_mtu(source, address)
+    if is_masqueraded(world, source, target):  # nobody can ask what fits behind the node's address: an answer is lost
+        source.station.ask("datagrams", address=address, port=PORT, sizes=SIZES[2:3], how=how, seconds=40)
     found = source.station.ask("datagrams", address=address, port=PORT, sizes=sizes, how=how, seconds=40)
     assert {size: said for size, said in found.items() if said} == {}
     assert len(found) == len(sizes)
