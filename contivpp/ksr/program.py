@@ -40,7 +40,7 @@ class Settings:
 
 
 async def run(settings: Settings) -> int:
-    """Runs until a signal comes, or leadership is lost.
+    """Runs until a signal comes.
 
     Returns:
         The exit code.
@@ -63,14 +63,18 @@ async def run(settings: Settings) -> int:
 
 
 async def _reflect_when_leading(store: Store, api: Api, health: Health) -> None:
+    """Stands for election again whenever leadership is lost; everything that is known is of one leadership."""
     identity = f"{socket.gethostname()}/{os.getpid()}"
-    metrics.LEADER.set(0)
-    async with Election(
-        store, ELECTION_KEY, identity, ttl=store.connection.config.session_ttl or 5
-    ).lead() as leadership:
-        log.info("%s leads", identity)
-        metrics.LEADER.set(1)
-        await reflect(store, api, health, leadership)
+    election = Election(store, ELECTION_KEY, identity, ttl=store.connection.config.session_ttl or 5)
+    while True:
+        metrics.LEADER.set(0)
+        async with election.lead() as leadership:
+            log.info("%s leads", identity)
+            metrics.LEADER.set(1)
+            try:
+                await reflect(store, api, health, leadership)
+            except* LeadershipLostError as lost:
+                log.warning("%s leads no more, and stands for election again: %s", identity, lost.exceptions[0])
 
 
 async def reflect(store: Store, api: Api, health: Health, leadership: Leadership) -> None:

@@ -32,6 +32,8 @@ from tests.integration.cluster import ip, netns_path
 BRIDGES = {"contivpg0": "10.210.0.250/24", "contivpg1": "192.168.16.254/24"}
 """The bridges of the machines and of the data plane's NICs, and the outside's address on each."""
 OUTSIDE = "10.220.0.2"
+EXTERNAL = "203.0.113.0/24"
+"""Where services have addresses that nobody has; machines have a way there, as others have a default route."""
 PODS = "10.1.0.0/16"
 _FOLDER = "/run/contiv-conformance"
 _PODS_FOLDER = "/var/lib/contiv-playground-kubelet/pods"
@@ -108,7 +110,8 @@ class PlaygroundWorld(World):
         self._cluster.kubectl("delete", "pods", "-l", "made-by=conformance", "--timeout=60s")
         for node in self.nodes:
             self._put_program(node)
-            self._on(node, f"ip route replace {OUTSIDE}/32 via {bare(self._bridges['contivpg0'])}")
+            for beyond in (f"{OUTSIDE}/32", EXTERNAL):
+                self._on(node, f"ip route replace {beyond} via {bare(self._bridges['contivpg0'])}")
             self.hosts[node] = Endpoint(node, "host", node, (NODES[node],), self._remote(node, node))
         self._build_outside()
         self.wait_until_ready(90)
@@ -125,7 +128,7 @@ class PlaygroundWorld(World):
             self._outside.station.close()
         for node in self.nodes:
             with contextlib.suppress(SshError):
-                self._on(node, f"ip route del {OUTSIDE}/32; rm -r {_FOLDER}")
+                self._on(node, f"ip route del {OUTSIDE}/32; ip route del {EXTERNAL}; rm -r {_FOLDER}")
         self._unfilter()
         for command in (
             ["link", "del", "cf-contivpg0"],
