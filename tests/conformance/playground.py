@@ -119,7 +119,10 @@ class PlaygroundWorld(World):
             endpoint.station.wait_until_ready()
 
     def close(self) -> None:
-        """Takes the pods and the outside away; the machines stay."""
+        """Takes the objects, the pods and the outside away; the machines stay."""
+        for item in reversed(self.objects):
+            with contextlib.suppress(AssertionError):
+                self.delete(item)
         with contextlib.suppress(AssertionError):
             self._cluster.kubectl("delete", "pods", "-l", "made-by=conformance", "--timeout=60s")
         for endpoint in (*self.pods, *self.hosts.values()):
