@@ -34,10 +34,6 @@ TIMEOUT: Final = 2.0
 _SETTLING: Final = 0.2  # for what is still under way when the probe is answered
 _SPARE: Final = 20.0
 _LONGEST: Final = 300.0
-_KERNEL: Final = (
-    "it forwards with the kernel (dataplane: linux), whose steps cannot be shown: `contiv-netctl policy explain` says "
-    "what policies make of it, and `contiv-netctl services` where services lead"
-)
 _PORTS: Final = (61001, 65535)
 _PROTOCOLS: Final[tuple[Literal["tcp", "udp"], ...]] = ("tcp", "udp")
 """Above those that the kernel gives to others by itself."""
@@ -105,14 +101,14 @@ async def view(
     seen: dict[str, list[TracedPacket]] = {}
     try:
         for node in traced:
-            body = await ask(node, agents, "vpp/trace", {"flow": flow, "others": others, "seconds": patience})
+            body = await ask(node, agents, "contiv/v1/trace", {"flow": flow, "others": others, "seconds": patience})
             running[node.name] = str(body.get("trace"))
         body = {"pod": pod_name(first), "flow": flow, "count": count, "timeout": timeout}
         answer = await ask(home, agents, "contiv/v1/probe", body, takes=count * timeout)
         probes = msgspec.convert(answer["probes"], list[ProbeResult])
         await asyncio.sleep(_SETTLING if traced else 0)
         for node in traced:
-            ended = await ask(node, agents, "vpp/trace/end", {"trace": running.pop(node.name)})
+            ended = await ask(node, agents, "contiv/v1/trace/end", {"trace": running.pop(node.name)})
             seen[node.name] = msgspec.convert(ended["packets"], list[TracedPacket])
     except (KeyError, msgspec.ValidationError) as error:
         raise NetctlError(f"the answer of an agent is not understood: {type(error).__name__} {error}") from error
@@ -120,7 +116,7 @@ async def view(
         for node in traced:
             if node.name in running:
                 with contextlib.suppress(AgentError):
-                    await agents.post(node.management, "vpp/trace/end", {"trace": running[node.name]})
+                    await agents.post(node.management, "contiv/v1/trace/end", {"trace": running[node.name]})
     there = _reached(cluster, target, seen.get(home.name, ()))
     trace = Trace(
         source=pod_name(first),
@@ -161,8 +157,6 @@ async def _why_not(node: ClusterNode, agents: Agents) -> str:
         status = checked(await agents.get(node.management, "vpp/status"))
     except AgentError as error:
         raise NetctlError(f"{node.name}: {error}") from error
-    if status.get("dataplane") != "vpp":
-        return _KERNEL
     return str(status.get("problem") or "")
 
 

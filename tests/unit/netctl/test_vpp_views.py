@@ -125,7 +125,7 @@ async def test_a_kind_that_the_agent_does_not_have_is_a_usage_error_with_those_t
 
 
 def step(kind: str, **fields: Any) -> dict[str, Any]:
-    return {"kind": kind, "graph_node": kind, **fields}
+    return {"kind": kind, "at": kind, **fields}
 
 
 def packet(*steps: dict[str, Any], reply: bool = False, time: float = 1, **fields: Any) -> dict[str, Any]:
@@ -213,7 +213,7 @@ async def test_a_packet_is_followed_from_node_to_node():
 
 
 async def test_a_drop_is_a_problem_with_its_node_place_and_reason():
-    drop = step("drop", graph_node="ip4-lookup", reason="no route")
+    drop = step("drop", at="ip4-lookup", reason="no route")
     report = await traced(tracing([packet(*OUT)], [packet(ARRIVING[0], drop, reason="no route")], SILENT))
     assert report.code is ExitCode.SOMETHING_WRONG
     assert report.problems == (
@@ -323,9 +323,14 @@ async def test_a_service_that_is_not_there_or_has_no_address_cannot_be_traced():
 
 
 async def test_a_policy_that_drops_is_the_reason():
-    ingress = {"graph_node": "acl-plugin-out-ip4-fa", "interface": f"afpacket-{'c' * 15}", "rule": "acl 3 rule 0: deny"}
+    ingress = {
+        "at": "acl-plugin-out-ip4-fa",
+        "way": "ingress",
+        "interface": f"afpacket-{'c' * 15}",
+        "rule": "acl 3 rule 0: deny",
+    }
     denied = step("policy", **ingress, allowed=False, policy="no rule of NetworkPolicy default/deny allows it")
-    drop = step("drop", graph_node="acl-plugin-out-ip4-fa", reason="ACL deny packets")
+    drop = step("drop", at="acl-plugin-out-ip4-fa", reason="ACL deny packets")
     there = [packet(*ARRIVING[:2], denied, drop, reason="ACL deny packets")]
     report = await traced(tracing([packet(*OUT)], there, SILENT))
     said = "ingress of pod default/web-2 denied: no rule of NetworkPolicy default/deny allows it"
@@ -334,7 +339,12 @@ async def test_a_policy_that_drops_is_the_reason():
 
 
 async def test_a_policy_that_lets_pass_is_named_and_what_no_policy_speaks_of_is_not():
-    egress = {"graph_node": "acl-plugin-in-ip4-fa", "interface": f"afpacket-{'a' * 15}", "rule": "acl 1 rule 2: permit"}
+    egress = {
+        "at": "acl-plugin-in-ip4-fa",
+        "way": "egress",
+        "interface": f"afpacket-{'a' * 15}",
+        "rule": "acl 1 rule 2: permit",
+    }
     allowed = step("policy", **egress, policy="rule 1 of NetworkPolicy default/out")
     here = [packet(OUT[0], allowed, step("policy", **egress), *OUT[1:])]
     lines = text_of(await traced(tracing(here, [packet(*ARRIVING)])))
@@ -369,7 +379,7 @@ async def test_a_node_that_forwards_with_the_kernel_is_said_not_to_trace_and_the
 
 
 async def test_an_address_may_be_traced_that_no_pod_has():
-    drop = step("drop", graph_node="ip4-lookup", reason="no route")
+    drop = step("drop", at="ip4-lookup", reason="no route")
     report = await traced(tracing([packet(OUT[0], drop, reason="no route")], [], SILENT), "10.1.9.9", port=None)
     assert "10.1.9.9 icmp" in report.problems[-1]
     assert report.data.destination_node == ""
