@@ -21,13 +21,12 @@ from contivpp.netctl.agents import Agents
 from contivpp.netctl.arguments import port_of
 from contivpp.netctl.cluster import Cluster, ClusterNode, pod_name
 from contivpp.netctl.errors import AgentError, NetctlError
+from contivpp.netctl.naming import NamingTable, naming_table
 from contivpp.netctl.ping import no_source
 from contivpp.netctl.report import Column, Report, Table, exit_code
 from contivpp.netctl.trace_path import Journey, journeys
 from contivpp.netctl.trace_target import Target, find, node_at
 from contivpp.netctl.vpp import ask, checked
-from contivpp.netctl.vppdump import naming_table
-from contivpp.netctl.vppnames import NamingTable
 
 COUNT: Final = 1
 TIMEOUT: Final = 2.0

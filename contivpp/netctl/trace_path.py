@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from contivpp.model.trace import Step, TracedPacket, parts_of
-from contivpp.netctl.vppnames import NamingTable
+from contivpp.netctl.naming import NamingTable
 
 Ending = Literal["delivered", "dropped", "lost", "left", "local", "punted", "unfinished"]
 

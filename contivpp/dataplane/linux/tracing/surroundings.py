@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import re
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,10 +12,11 @@ from typing import Final, Protocol
 from contivpp.dataplane.linux import dumps
 from contivpp.dataplane.linux.kernel import parse_alias
 from contivpp.dataplane.linux.netlink import KernelError, Netlink
+from contivpp.dataplane.linux.nft import rule_texts
 from contivpp.dataplane.linux.nft.library import Nftables, NftError
+from contivpp.dataplane.linux.nft.rule_texts import Place
 from contivpp.dataplane.linux.tracing.messages import TraceMessage
 
-_HANDLE: Final = re.compile(r"^\s*(.*?)(?: comment \"[^\"]*\")? # handle (\d+)$", re.MULTILINE)
 _SOURCE_MAC: Final = slice(6, 12)
 _CHAIN_POLICY: Final = "the policy of the chain"
 _PROBLEMS: Final = {
@@ -59,7 +60,7 @@ class Surroundings:
     links: Mapping[int, str] = field(default_factory=dict)
     tunnels: frozenset[int] = frozenset()
     neighbours: Mapping[tuple[int, str], tuple[str, ...]] = field(default_factory=dict)
-    rules: Mapping[tuple[str, str, str, int], str] = field(default_factory=dict)
+    rules: Mapping[Place, str] = field(default_factory=dict)
 
     def link(self, index: int) -> str:
         """The name of a link."""
@@ -97,10 +98,10 @@ def look(netlink: Netlink, nftables: Nftables, messages: Iterable[TraceMessage])
             if one["ifindex"] in tunnels:
                 place = one["ifindex"], one.get_attr("NDA_LLADDR")
                 neighbours[place] = (*neighbours.get(place, ()), one.get_attr("NDA_DST"))
-    rules: dict[tuple[str, str, str, int], str] = {}
-    for chain in sorted({(one.family, one.table, one.chain) for one in messages if _decides(one)}):
-        for handle, text in _rules(nftables, " ".join(chain)):
-            rules[(*chain, handle)] = text
+    rules: Mapping[Place, str] = {}
+    if any(_decides(one) for one in messages):
+        with contextlib.suppress(NftError):  # then rules go by their handles
+            rules = rule_texts.read(nftables)
 
     def way(source: str, destination: str, came_by: int) -> RouteTaken:
         try:
@@ -116,12 +117,3 @@ def look(netlink: Netlink, nftables: Nftables, messages: Iterable[TraceMessage])
 def _decides(message: TraceMessage) -> bool:
     """Whether a message's rule may be worth telling."""
     return bool(message.handle) and message.verdict in ("drop", "return")
-
-
-def _rules(nftables: Nftables, chain: str) -> Iterable[tuple[int, str]]:
-    """The handles and texts of a chain's rules; none when it is gone, or cannot be read."""
-    try:
-        text = nftables.text(f"list chain {chain}")
-    except NftError:
-        return []
-    return [(int(handle), rule.strip()) for rule, handle in _HANDLE.findall(text)]
