@@ -20,7 +20,7 @@ from contivpp.netctl.agents import Agents
 from contivpp.netctl.cluster import Cluster, read_cluster
 from contivpp.netctl.http_config import HttpClientConfig
 from contivpp.store.client import Store
-from tests.integration.cluster import TestCluster, TestNode, TestPod
+from tests.integration.cluster import TestCluster, TestNode, TestPod, eventually
 
 
 class Ports(HttpClientConfig):
@@ -38,6 +38,17 @@ async def netctl(cluster: TestCluster) -> AsyncIterator[tuple[Cluster, Agents]]:
     Ports.ports = {node.address: node.port for node in cluster.nodes.values()}
     async with await Store.open(cluster.etcd.config) as store, Agents(Ports()) as agents:
         yield await read_cluster(store), agents
+
+
+async def three_pods(cluster: TestCluster) -> tuple[TestPod, TestPod, TestPod]:
+    """Two on the first node, one on the second; they reach each other."""
+    one, two = await cluster.up(1, 2)
+    a, b, c = cluster.pod("a"), cluster.pod("b"), cluster.pod("c")
+    one.add(a), one.add(b), two.add(c)
+    for pod, node in ((a, one), (b, one), (c, two)):
+        await cluster.write_pod(pod, node)
+    eventually(lambda: a.ping(c.address) and b.ping(c.address))
+    return a, b, c
 
 
 def post(node: TestNode, path: str, body: Any) -> tuple[int, Any]:

@@ -25,7 +25,17 @@ from contivpp.netctl import trace as trace_view
 from contivpp.netctl.errors import ExitCode
 from contivpp.netctl.report import Report
 from contivpp.store.client import Store
-from tests.integration.agent.operating import DENYING, LISTENING, PORTS, listening, netctl, path_of, post, read_pod
+from tests.integration.agent.operating import (
+    DENYING,
+    LISTENING,
+    PORTS,
+    listening,
+    netctl,
+    path_of,
+    post,
+    read_pod,
+    three_pods,
+)
 from tests.integration.cluster import TestCluster, TestNode, TestPod, cluster_of, eventually, ip
 from tests.integration.conftest import Etcd
 
@@ -40,17 +50,6 @@ IPV6_SERVICES = "{ipamConfig: {podSubnetCIDR: 'fd00:10:1::/48', serviceCIDR: 'fd
 def cluster(etcd: Etcd, tmp_path: Path) -> Iterator[TestCluster]:
     with cluster_of(etcd, tmp_path) as made:
         yield made
-
-
-async def three_pods(cluster: TestCluster) -> tuple[TestPod, TestPod, TestPod]:
-    """Two on the first node, one on the second."""
-    one, two = await cluster.up(1, 2)
-    a, b, c = cluster.pod("a"), cluster.pod("b"), cluster.pod("c")
-    one.add(a), one.add(b), two.add(c)
-    for pod, node in ((a, one), (b, one), (c, two)):
-        await cluster.write_pod(pod, node)
-    eventually(lambda: a.ping(c.address) and b.ping(c.address))
-    return a, b, c
 
 
 @contextlib.contextmanager
@@ -318,7 +317,7 @@ async def test_a_trace_ends_by_itself_and_with_its_agent_and_only_one_runs_at_a_
     a, b, _ = await three_pods(cluster)
     one = cluster.nodes[1]
     flow = {"protocol": "icmp", "source": a.address, "destination": b.address, "source_port": 77}
-    status, begun = post(one, "contiv/v1/trace", {"flow": flow, "seconds": 1})
+    status, begun = post(one, "contiv/v1/trace", {"flow": flow, "seconds": 3})
     assert status == 200
     assert "table inet contiv-trace" in nft(one, "list tables")
     assert post(one, "contiv/v1/trace", {"flow": flow})[0] == 409

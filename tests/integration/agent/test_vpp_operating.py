@@ -24,6 +24,7 @@ from contivpp.netctl import vpp as vpp_view
 from contivpp.netctl import vppdump as vppdump_view
 from contivpp.netctl.errors import ExitCode, NetctlError
 from contivpp.store.client import Store
+from tests.integration.agent import operating
 from tests.integration.agent.operating import DENYING, LISTENING, PORTS, listening, netctl, path_of, post, read_pod
 from tests.integration.agent.test_vpp_cluster import CONFIG, VppNode
 from tests.integration.agent.test_vpp_families import cluster, nodes  # noqa: F401
@@ -38,14 +39,9 @@ IPV6_CONFIG = CONFIG.replace(
 
 
 async def three_pods(cluster: TestCluster) -> tuple[TestPod, TestPod, TestPod]:
+    """With tunnels over IPv4, unless the test says something else."""
     cluster.contiv_conf = cluster.contiv_conf or CONFIG
-    one, two = await cluster.up(1, 2)
-    a, b, c = cluster.pod("a"), cluster.pod("b"), cluster.pod("c")
-    one.add(a), one.add(b), two.add(c)
-    for pod, node in ((a, one), (b, one), (c, two)):
-        await cluster.write_pod(pod, node)
-    eventually(lambda: a.ping(c.address) and b.ping(c.address))
-    return a, b, c
+    return await operating.three_pods(cluster)
 
 
 def metrics(node: TestNode) -> dict[str, float]:
