@@ -13,8 +13,7 @@ import struct
 from typing import Final
 
 from contivpp.dataplane.linux.netlink import entered
-from contivpp.dataplane.vpp.tracing.filter import PROTOCOLS
-from contivpp.model.trace import Flow, ProbeResult
+from contivpp.model.trace import PROTOCOLS, Flow, ProbeResult
 
 _ECHO_REQUEST: Final = {4: 8, 6: 128}
 _ECHO_REPLY: Final = {4: 0, 6: 129}

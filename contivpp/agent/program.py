@@ -42,6 +42,7 @@ from contivpp.agent.rest import NodeApi
 from contivpp.agent.rest_controller import ControllerApi
 from contivpp.agent.rest_scheduler import SchedulerApi
 from contivpp.agent.rest_services import ServicesApi
+from contivpp.agent.rest_trace import TraceApi
 from contivpp.agent.rest_vpp import VppApi
 from contivpp.agent.services.feature import ServicesFeature
 from contivpp.agent.services.renderer import ServicesRenderer
@@ -179,6 +180,7 @@ async def _run(
     routes = [
         *_routes(controller, plane),
         *VppApi(controller, vpp).routes(),
+        *TraceApi(controller, plane.tracer if vpp is None else vpp.tracer).routes(),
         *ControllerApi(controller, read_again=follower.read_again).routes(),
         *ExternalApi(reporter).routes(),
         *PolicyApi(controller, refusals).routes(),

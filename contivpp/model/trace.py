@@ -1,19 +1,24 @@
-"""The trace of a flow: which packets are meant, and what one of them met on a node.
+"""The trace of a flow: which packets are meant, and what one of them met on a node, whatever forwards there.
 
-Agents tell it over REST, and the operator's tool joins what several of them tell.
+Agents tell it over REST, and the operator's tool joins what several of them tell. What tells a step is a place: with
+VPP a node of its graph, with the kernel a chain of nftables.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 Kind = Literal[
-    "in", "lookup", "policy", "service", "source", "tunnel-in", "tunnel-out", "out", "local", "punt", "drop", "sent"
-]
+    "in", "made", "lookup", "policy", "service", "source", "tunnel-in", "tunnel-out", "out", "local", "punt", "drop",
+    "sent",
+]  # fmt: skip
 Verdict = Literal["sent", "dropped", "local", "punted", "unfinished"]
+Way = Literal["", "egress", "ingress"]
+PROTOCOLS: Final = {"icmp": {4: 1, 6: 58}, "tcp": {4: 6, 6: 6}, "udp": {4: 17, 6: 17}}
+"""The numbers of protocols, by their names and the IP version."""
 _LAST_PORT = 65535
 
 
@@ -74,13 +79,18 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that a packet met.
 
     Attributes:
-        graph_node: the node of VPP's graph that said so.
-        interface: the logical name, or VPP's own for one that is not ours.
+        kind: "made" is a packet of the node's own; "local" one that the node itself took.
+        at: what said so: a node of VPP's graph, or a chain.
+        interface: the logical name, or the data plane's own for one that is not ours.
+        next_hop: the address of who gets the packet next, or in a tunnel of the node at its other end.
         table: in which a route was looked for.
-        reason: why it was dropped, in VPP's words and, where these need it, in others.
-        rule: of an access list, with what it said; "" where the packet belongs to a connection that is known.
-        allowed: what the access list said.
-        source: "address:port" from which the packet came to an access list, or to be translated.
+        reason: why it was dropped, in the data plane's words and, where these need it, in others; of a service that
+            translated nothing, why.
+        rule: of a policy, with what it said; "" where the packet belongs to a connection that is known.
+        allowed: what the rule said.
+        way: whose packets the rule is about: what a pod sends, or what it gets.
+        source: "address:port" from which the packet came to a policy, or to be translated. To a policy that judges
+            replies by what they answer it is the source of that.
         target: the same for where it was going.
         translated: of a service: what was put in place of the target, or of the source in a reply. Of a hidden source:
             what was put in its place, or in place of the target in a reply.
@@ -89,13 +99,14 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     kind: Kind
-    graph_node: str
+    at: str
     interface: str = ""
     next_hop: str = ""
     table: str = ""
     reason: str = ""
     rule: str = ""
     allowed: bool = True
+    way: Way = ""
     source: str = ""
     target: str = ""
     translated: str = ""
@@ -107,12 +118,13 @@ class TracedPacket(msgspec.Struct, frozen=True):
     """One packet of the flow on one node.
 
     Attributes:
-        time: seconds since VPP started.
+        time: seconds since VPP, or the node, started.
         reply: whether it goes against the flow.
         summary: what it is: "TCP SYN", "ICMP echo_request".
         key: the same for this packet on every node, as far as that can be told.
-        graph: every node of VPP's graph, in order.
-        text: as VPP prints it.
+        reason: why it was dropped, or for an unfinished one where it was seen last.
+        path: every place that told of it, in order.
+        text: as VPP prints it; with the kernel a line for every message.
     """
 
     time: float
@@ -122,7 +134,7 @@ class TracedPacket(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...]
     verdict: Verdict
     reason: str = ""
-    graph: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
     text: str = ""
 
 

@@ -21,23 +21,18 @@ from contivpp.netctl.agents import Agents
 from contivpp.netctl.arguments import port_of
 from contivpp.netctl.cluster import Cluster, ClusterNode, pod_name
 from contivpp.netctl.errors import AgentError, NetctlError
+from contivpp.netctl.naming import NamingTable, naming_table
 from contivpp.netctl.ping import no_source
 from contivpp.netctl.report import Column, Report, Table, exit_code
 from contivpp.netctl.trace_path import Journey, journeys
 from contivpp.netctl.trace_target import Target, find, node_at
 from contivpp.netctl.vpp import ask, checked
-from contivpp.netctl.vppdump import naming_table
-from contivpp.netctl.vppnames import NamingTable
 
 COUNT: Final = 1
 TIMEOUT: Final = 2.0
 _SETTLING: Final = 0.2  # for what is still under way when the probe is answered
 _SPARE: Final = 20.0
 _LONGEST: Final = 300.0
-_KERNEL: Final = (
-    "it forwards with the kernel (dataplane: linux), whose steps cannot be shown: `contiv-netctl policy explain` says "
-    "what policies make of it, and `contiv-netctl services` where services lead"
-)
 _PORTS: Final = (61001, 65535)
 _PROTOCOLS: Final[tuple[Literal["tcp", "udp"], ...]] = ("tcp", "udp")
 """Above those that the kernel gives to others by itself."""
@@ -105,14 +100,14 @@ async def view(
     seen: dict[str, list[TracedPacket]] = {}
     try:
         for node in traced:
-            body = await ask(node, agents, "vpp/trace", {"flow": flow, "others": others, "seconds": patience})
+            body = await ask(node, agents, "contiv/v1/trace", {"flow": flow, "others": others, "seconds": patience})
             running[node.name] = str(body.get("trace"))
         body = {"pod": pod_name(first), "flow": flow, "count": count, "timeout": timeout}
         answer = await ask(home, agents, "contiv/v1/probe", body, takes=count * timeout)
         probes = msgspec.convert(answer["probes"], list[ProbeResult])
         await asyncio.sleep(_SETTLING if traced else 0)
         for node in traced:
-            ended = await ask(node, agents, "vpp/trace/end", {"trace": running.pop(node.name)})
+            ended = await ask(node, agents, "contiv/v1/trace/end", {"trace": running.pop(node.name)})
             seen[node.name] = msgspec.convert(ended["packets"], list[TracedPacket])
     except (KeyError, msgspec.ValidationError) as error:
         raise NetctlError(f"the answer of an agent is not understood: {type(error).__name__} {error}") from error
@@ -120,7 +115,7 @@ async def view(
         for node in traced:
             if node.name in running:
                 with contextlib.suppress(AgentError):
-                    await agents.post(node.management, "vpp/trace/end", {"trace": running[node.name]})
+                    await agents.post(node.management, "contiv/v1/trace/end", {"trace": running[node.name]})
     there = _reached(cluster, target, seen.get(home.name, ()))
     trace = Trace(
         source=pod_name(first),
@@ -161,8 +156,6 @@ async def _why_not(node: ClusterNode, agents: Agents) -> str:
         status = checked(await agents.get(node.management, "vpp/status"))
     except AgentError as error:
         raise NetctlError(f"{node.name}: {error}") from error
-    if status.get("dataplane") != "vpp":
-        return _KERNEL
     return str(status.get("problem") or "")
 
 

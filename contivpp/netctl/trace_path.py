@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from contivpp.model.trace import Step, TracedPacket, parts_of
-from contivpp.netctl.vppnames import NamingTable
+from contivpp.netctl.naming import NamingTable
 
 Ending = Literal["delivered", "dropped", "lost", "left", "local", "punted", "unfinished"]
 
@@ -96,7 +96,10 @@ def _ending(end: Hop, names: NamingTable, *, last: str, traced: set[str]) -> tup
             denied = next((step for step in packet.steps if step.kind == "policy" and not step.allowed), None)
             if denied is not None:
                 return "dropped", sentence(denied, names)
-            place = next((step.graph_node for step in reversed(packet.steps) if step.kind == "drop"), "")
+            refused = next((step for step in packet.steps if step.kind == "service" and not step.translated), None)
+            place = next((step.at for step in reversed(packet.steps) if step.kind == "drop"), "")
+            if refused is not None and refused.at == place:
+                return "dropped", sentence(refused, names)
             return "dropped", f"{packet.reason} (at {place})" if place else packet.reason
         case "local":
             return "local", ""
@@ -108,7 +111,7 @@ def _ending(end: Hop, names: NamingTable, *, last: str, traced: set[str]) -> tup
             return "lost", f"{end.node} sent it by {packet.steps[-1].interface}, and {last} has not seen it"
         case "sent":
             return "left", ""
-    return "unfinished", "VPP has not said what became of it"
+    return "unfinished", packet.reason or "VPP has not said what became of it"
 
 
 def sentence(step: Step, names: NamingTable, *, reply: bool = False) -> str:
@@ -118,14 +121,16 @@ def sentence(step: Step, names: NamingTable, *, reply: bool = False) -> str:
     match step.kind:
         case "in":
             return f"in from {interface}" if interface.startswith("pod ") else f"in by {interface or '?'}"
+        case "made":
+            return "made by the node itself"
         case "lookup":
             return f"route looked up in {step.table}"
         case "out":
             return f"to {step.next_hop}{f' ({hop})' if hop else ''} by {interface}"
         case "tunnel-in":
-            return f"came by the {interface}"
+            return f"came by the {_tunnel(step, names)}"
         case "tunnel-out":
-            return f"goes by the {interface}"
+            return f"goes by the {_tunnel(step, names)}"
         case "policy":
             return _policy(step, interface)
         case "service":
@@ -133,29 +138,36 @@ def sentence(step: Step, names: NamingTable, *, reply: bool = False) -> str:
         case "source":
             return f"{step.translated} in place of {step.target if reply else f'{step.source} as the source'}"
         case "local":
-            return "taken by VPP itself"
+            return "taken by the node itself"
         case "punt":
             return "handed to the host"
         case "drop":
-            return f"DROPPED: {step.reason} (at {step.graph_node})"
+            return f"DROPPED: {step.reason} (at {step.at})"
         case "sent":
             return f"sent to {interface}" if interface.startswith("pod ") else f"sent by {interface}"
     return step.kind
 
 
+def _tunnel(step: Step, names: NamingTable) -> str:
+    """A tunnel by who is at its other end: told by the interface where each has one, else by the address there."""
+    if known := names.interface(step.interface):
+        return known
+    far_end = names.place(step.next_hop).removeprefix("node ") or step.next_hop
+    return f"tunnel to {far_end}" if far_end else step.interface
+
+
 def _policy(step: Step, interface: str) -> str:
     if step.allowed and not step.policy:
         return ""
-    direction = "egress" if "-in-" in step.graph_node else "ingress"
     said = "allowed by" if step.allowed else "denied by"
     if step.policy.startswith("no "):
         said = "allowed:" if step.allowed else "denied:"
-    return f"{direction} of {interface} {said} {step.policy or step.rule}"
+    return f"{step.way} of {interface or 'a pod'} {said} {step.policy or step.rule}"
 
 
 def _service(step: Step, names: NamingTable, *, reply: bool) -> str:
     if not step.translated:
-        return f"service: {step.reason}"
+        return f"service {step.service}: {step.reason}" if step.service else f"service: {step.reason}"
     name = f"service {step.service}" if step.service else "a translation"
     what = names.place(parts_of(step.translated)[0])
     replaced = step.source if reply else step.target

@@ -40,7 +40,7 @@ async def command(cluster: Cluster, agents: Agents, node: str, words: Sequence[s
 
 
 async def ask(node: ClusterNode, agents: Agents, path: str, body: Any, *, takes: float = 0) -> dict[str, Any]:
-    """The answer of a node's agent to a request about its VPP.
+    """The answer of a node's agent to a request.
 
     Raises:
         NetctlError: there was none, or it was a refusal; names the node.

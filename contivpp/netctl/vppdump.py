@@ -15,10 +15,10 @@ from typing import Any, Final
 from contivpp.netctl.agents import Agents
 from contivpp.netctl.cluster import Cluster, ClusterNode
 from contivpp.netctl.errors import AgentError, NetctlError, UsageError
+from contivpp.netctl.naming import NamingTable, naming_table
 from contivpp.netctl.nodes import why_unreachable
 from contivpp.netctl.report import Column, Report, Table
 from contivpp.netctl.vpp import checked
-from contivpp.netctl.vppnames import NamingTable
 
 _EVERYTHING: Final = "all"
 _PLURALS: Final = ("es", "s")
@@ -72,20 +72,6 @@ async def view(cluster: Cluster, agents: Agents, node: str, kind: str | None) ->
         tables=tuple(_table(name, rows, titled=len(found) > 1) for name, rows in found.items() if rows),
         summary="" if any(found.values()) else f"VPP on {asked.name} holds none",
     )
-
-
-async def naming_table(cluster: Cluster, agents: Agents, node: ClusterNode) -> NamingTable:
-    """The names for a node's VPP.
-
-    Raises:
-        AgentError: the agent does not answer.
-    """
-    sandboxes, plan = await asyncio.gather(
-        agents.fetch(node.management, "contiv/v1/pods"), agents.get(node.management, "contiv/v1/ipam")
-    )
-    config = plan.body.get("config") if isinstance(plan.body, dict) else None
-    known = [item for item in sandboxes or () if isinstance(item, Mapping)]
-    return NamingTable.of(cluster, config if isinstance(config, Mapping) else {}, known)
 
 
 async def _dump(node: ClusterNode, agents: Agents, kind: str | None) -> Mapping[str, Any]:

@@ -24,6 +24,7 @@ from typing import Any, Final
 from contivpp.agent.connectivity.names import pod_names
 from contivpp.agent.policies.renderer import MembersOf
 from contivpp.agent.view import LocalPod, OwnNode
+from contivpp.dataplane.linux.nft.policy_names import WAYS
 from contivpp.dataplane.linux.nft.values import NftChain, NftElement, NftSet
 from contivpp.model.addressplan import AddressPlan
 from contivpp.policies.blocks import BITS, ranges, texts, version_of
@@ -34,7 +35,7 @@ _IP: Final = {4: "ip", 6: "ip6"}
 _TYPE: Final = {4: "ipv4_addr", 6: "ipv6_addr"}
 _OWN: Final = "policy/own"
 _LINKS: Final = "policy/links"
-_WAYS: Final = {Direction.EGRESS: "from", Direction.INGRESS: "to"}
+_WAYS: Final = {Direction.EGRESS: WAYS["egress"], Direction.INGRESS: WAYS["ingress"]}
 _OPENER: Final = {4: "ct original ip saddr", 6: "ct original ip6 saddr"}
 _TARGET: Final = {4: "ct reply ip saddr", 6: "ct reply ip6 saddr"}
 _PEER: Final = {Direction.INGRESS: _OPENER, Direction.EGRESS: _TARGET}
@@ -83,7 +84,7 @@ class LinuxPolicies:
         values += [NftElement(f"{_OWN}{version}", f"{link} . {address}") for version, address in addresses]
         for direction, way in _WAYS.items():
             if table := tables.of(direction):
-                name = f"policy/{way}/{_digest(str(pod.id))}"
+                name = f"policy/{way}/{digest_of(str(pod.id))}"
                 values += _chains(name, direction, table, addresses, _versions(plan))
                 values += [
                     NftElement(f"policy/{way}{version}", address, f"jump {name}/0") for version, address in addresses
@@ -115,8 +116,9 @@ def _versions(plan: AddressPlan) -> Sequence[int]:
     return [family.version for family in plan.families]
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
+def digest_of(pod: str) -> str:
+    """What stands for a pod in the names of its chains."""
+    return hashlib.sha256(pod.encode()).hexdigest()[:20]
 
 
 def _set_name(peers: PeerSet, version: int) -> str:

@@ -6,10 +6,11 @@ takes most of a restart for it.
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 _ATTRIBUTE: Final = struct.Struct("=HH")
@@ -41,7 +42,7 @@ class Answer:
     def get_attr(self, name: str) -> Any:
         """An attribute; None when it is not there."""
         if self._found is None:
-            self._found = dict(_attributes(self._data))
+            self._found = dict(attributes(self._data))
         number, read = self._known[name]
         raw = self._found.get(number)
         return None if raw is None else read(raw)
@@ -70,7 +71,8 @@ class Dump:
         return Answer(payload[self.header.size :], self.known, fields)
 
 
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The kernel's number and the bytes of every attribute."""
     offset, end = 0, len(data)
     while offset + _ATTRIBUTE.size <= end:
         length, number = _ATTRIBUTE.unpack_from(data, offset)
@@ -155,6 +157,19 @@ def routes(family: int, protocol: int) -> Dump:
             "RTA_TABLE": (15, _number),
         },
     )
+
+
+def way(source: str, destination: str, came_by: int = 0) -> Dump:
+    """The route that a packet takes; with `came_by` it is one that came by the link of that index."""
+    raw = [ipaddress.ip_address(address).packed for address in (destination, source)]
+    family = socket.AF_INET if len(raw[0]) == 4 else socket.AF_INET6
+    bits = len(raw[0]) * 8
+    wanted = [(1, raw[0]), (2, raw[1])]
+    if came_by:
+        wanted.append((3, _NUMBER.pack(came_by)))
+    packed = b"".join(_ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), number) + value for number, value in wanted)
+    request = struct.pack("=BBBBBBBBI", family, bits, bits, 0, 0, 0, 0, 0, 0) + packed
+    return replace(routes(family, 0), request=request)
 
 
 def neighbours(family: int) -> Dump:

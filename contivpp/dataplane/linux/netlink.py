@@ -139,7 +139,7 @@ class Netlink:
         self.socket.send(data)
         answers: dict[int, KernelError | None] = {}
         while len(answers) < len(messages):
-            for kind, _, sequence, payload in _parts(self.socket.recv(_RECEIVE)):
+            for kind, _, sequence, payload in parts(self.socket.recv(_RECEIVE)):
                 if kind == _NLMSG_ERROR and sequence >= first:
                     code = -struct.unpack_from("=i", payload)[0]
                     answers[sequence] = KernelError(code, _text(code, payload)) if code else None
@@ -158,14 +158,29 @@ class Netlink:
         message.reset()
         message.encode()
         self.socket.send(message.data)
+        return int(struct.unpack_from("=i", self._answer(), 4)[0])
+
+    def _answer(self) -> bytes:
+        """What follows the header of the answer to the last request."""
         while True:
-            for kind, _, sequence, payload in _parts(self.socket.recv(_RECEIVE)):
+            for kind, _, sequence, payload in parts(self.socket.recv(_RECEIVE)):
                 if sequence != self._sequence:
                     continue
                 if kind == _NLMSG_ERROR:
                     code = -struct.unpack_from("=i", payload)[0]
                     raise KernelError(code, _text(code, payload))
-                return int(struct.unpack_from("=i", payload, 4)[0])
+                return payload
+
+    def ask(self, question: Dump) -> Answer:
+        """The answer to a request for one entry.
+
+        Raises:
+            KernelError: there is none.
+        """
+        self._sequence += 1
+        length = _HEADER.size + len(question.request)
+        self.socket.send(_HEADER.pack(length, question.type, _REQUEST, self._sequence, 0) + question.request)
+        return question.answer(self._answer())
 
     def dump(self, table: Dump) -> list[Answer]:
         """Every entry of a table."""
@@ -181,7 +196,7 @@ class Netlink:
         found: list[Answer] = []
         interrupted = 0
         while True:
-            for kind, flags, sequence, payload in _parts(self.socket.recv(_RECEIVE)):
+            for kind, flags, sequence, payload in parts(self.socket.recv(_RECEIVE)):
                 if sequence != self._sequence:
                     continue
                 interrupted |= flags & _INTERRUPTED
@@ -195,7 +210,7 @@ class Netlink:
                 found.append(table.answer(payload))
 
 
-def _parts(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+def parts(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
     """Type, flags, sequence number and payload of every message."""
     offset = 0
     while offset + _HEADER.size <= len(data):

@@ -27,6 +27,7 @@ from contivpp.dataplane.linux.nft.service_descriptor import ServiceDescriptor
 from contivpp.dataplane.linux.routes import RouteDescriptor
 from contivpp.dataplane.linux.rules import RuleDescriptor
 from contivpp.dataplane.linux.sysctls import SysctlDescriptor
+from contivpp.dataplane.linux.tracing.tracer import tracer
 from contivpp.dataplane.linux.values import TYPES
 from contivpp.scheduler.api import Descriptor
 
@@ -40,7 +41,11 @@ class RemovalError(Exception):
 
 
 class LinuxDataplane:
-    """The kernel of one node."""
+    """The kernel of one node.
+
+    Attributes:
+        tracer: follows packets.
+    """
 
     name = "linux"
 
@@ -56,6 +61,7 @@ class LinuxDataplane:
         self._kernel = Kernel(netns, ends=Ends(state_dir / "ends.json"))
         self._attaching = attaching
         self._nftables = Nftables(netns)
+        self.tracer = tracer(self._nftables, netns)
         table = TableReader(self._nftables)
         self._health = HealthDescriptor(netns)
         self._descriptors: tuple[Descriptor, ...] = (
@@ -92,7 +98,8 @@ class LinuxDataplane:
         """Nothing to connect to: the kernel is there."""
 
     async def close(self) -> None:
-        """Closes the sockets; everything that was made stays."""
+        """Closes the sockets; everything that was made stays, but for a trace."""
+        await self.tracer.close()
         self._health.close()
         self._nftables.close()
         self._kernel.close()

@@ -37,7 +37,7 @@ from contivpp.dataplane.vpp.descriptors import (
 from contivpp.dataplane.vpp.descriptors.driver import Driver
 from contivpp.dataplane.vpp.descriptors.optional import OptionalDescriptor
 from contivpp.dataplane.vpp.stats import VppStats
-from contivpp.dataplane.vpp.tracing.tracer import Tracer
+from contivpp.dataplane.vpp.tracing.tracer import tracer
 from contivpp.dataplane.vpp.values.dhcp import DhcpLease
 from contivpp.dataplane.vpp.watching import Watch
 from contivpp.scheduler.api import Descriptor
@@ -118,7 +118,7 @@ class VppDataplane:
             version=lambda: self.client.version if not self.client.problem else "",
             devices=lambda: self._watch.devices,
         )
-        self.tracer = Tracer(self.driver)
+        self.tracer = tracer(self.driver)
         self._watch = Watch(self.driver)
         self._descriptors: tuple[Descriptor, ...] = tuple(
             descriptor for family in FAMILIES for descriptor in _descriptors(family, self.driver)

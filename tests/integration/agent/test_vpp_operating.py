@@ -4,35 +4,28 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import re
 import signal
-import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
 import pytest
 
 from contivpp.model import codec, keys
-from contivpp.model.endpoints import EndpointAddress, EndpointPort, Endpoints, EndpointSubset
-from contivpp.model.labels import LabelSelector, sorted_labels
+from contivpp.model.endpoints import EndpointAddress, Endpoints, EndpointSubset
+from contivpp.model.labels import sorted_labels
 from contivpp.model.namespace import Namespace
-from contivpp.model.pod import Pod
-from contivpp.model.policy import IngressRule, Peer, Policy, PolicyType
-from contivpp.model.service import Service, ServicePort
+from contivpp.model.service import Service
 from contivpp.netctl import status as status_view
 from contivpp.netctl import trace as trace_view
 from contivpp.netctl import vpp as vpp_view
 from contivpp.netctl import vppdump as vppdump_view
-from contivpp.netctl.agents import Agents
-from contivpp.netctl.cluster import Cluster, read_cluster
 from contivpp.netctl.errors import ExitCode, NetctlError
-from contivpp.netctl.http_config import HttpClientConfig
 from contivpp.store.client import Store
+from tests.integration.agent import operating
+from tests.integration.agent.operating import DENYING, LISTENING, PORTS, listening, netctl, path_of, post, read_pod
 from tests.integration.agent.test_vpp_cluster import CONFIG, VppNode
 from tests.integration.agent.test_vpp_families import cluster, nodes  # noqa: F401
 from tests.integration.cluster import TestCluster, TestNode, TestPod, eventually
@@ -45,42 +38,10 @@ IPV6_CONFIG = CONFIG.replace(
 )
 
 
-class Ports(HttpClientConfig):
-    """Asks the agents of a test where they are: all on this machine, each on a port of its own."""
-
-    ports: dict[str, int]
-
-    def url(self, host: str, path: str) -> str:
-        return f"http://127.0.0.1:{self.ports[host]}/{path}"
-
-
-@contextlib.asynccontextmanager
-async def netctl(cluster: TestCluster) -> AsyncIterator[tuple[Cluster, Agents]]:
-    """What the program's views take."""
-    Ports.ports = {node.address: node.port for node in cluster.nodes.values()}
-    async with await Store.open(cluster.etcd.config) as store, Agents(Ports()) as agents:
-        yield await read_cluster(store), agents
-
-
 async def three_pods(cluster: TestCluster) -> tuple[TestPod, TestPod, TestPod]:
+    """With tunnels over IPv4, unless the test says something else."""
     cluster.contiv_conf = cluster.contiv_conf or CONFIG
-    one, two = await cluster.up(1, 2)
-    a, b, c = cluster.pod("a"), cluster.pod("b"), cluster.pod("c")
-    one.add(a), one.add(b), two.add(c)
-    for pod, node in ((a, one), (b, one), (c, two)):
-        await cluster.write_pod(pod, node)
-    eventually(lambda: a.ping(c.address) and b.ping(c.address))
-    return a, b, c
-
-
-def post(node: TestNode, path: str, body: Any) -> tuple[int, Any]:
-    """What an agent answers to a request with a body."""
-    request = urllib.request.Request(f"http://127.0.0.1:{node.port}/{path}", data=json.dumps(body).encode())
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return answer.status, json.loads(answer.read())
-    except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read())
+    return await operating.three_pods(cluster)
 
 
 def metrics(node: TestNode) -> dict[str, float]:
@@ -94,33 +55,6 @@ def series_of(node: TestNode, name: str, pod: TestPod) -> list[float]:
     return [
         value for series, value in metrics(node).items() if series.startswith(name) and f'pod="{pod.name}"' in series
     ]
-
-
-def path_of(report: Any) -> list[tuple[str, str, bool, Sequence[str]]]:
-    """The hops of every packet: what it is, the node, whether it is a reply, and its interfaces."""
-    return [
-        (journey.summary, hop.node, journey.reply, hop.sentences)
-        for journey in report.data.journeys
-        for hop in journey.hops
-    ]
-
-
-SERVE = """
-import socket, sys
-server = socket.create_server((sys.argv[1], 80), family=socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
-print("listening", flush=True)
-while True:
-    server.accept()
-"""
-
-
-def listening(pod: TestPod) -> subprocess.Popen[str]:
-    """A server on port 80 of a pod, that accepts."""
-    command = ["nsenter", f"--net={pod.netns}", "python3", "-c", SERVE, pod.address]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "listening\n"
-    return process
 
 
 @pytest.mark.parametrize("config", [CONFIG, IPV6_CONFIG], ids=["IPv4", "IPv6 over IPv6"])
@@ -197,17 +131,6 @@ async def test_a_drop_has_its_node_and_its_reason(cluster: TestCluster, nodes: t
     assert healed.code is ExitCode.GOOD, healed.problems
 
 
-PORTS = (ServicePort(name="http", protocol="TCP", port=8000),)
-LISTENING = (EndpointPort(name="http", port=80, protocol="TCP"),)
-DENYING = Policy(
-    name="closed",
-    namespace="default",
-    pods=LabelSelector(match_label=sorted_labels({"app": "c"})),
-    policy_type=PolicyType.INGRESS,
-    ingress_rule=(IngressRule(from_=(Peer(pods=LabelSelector(match_label=sorted_labels({"app": "b"}))),)),),
-)
-
-
 async def test_a_trace_names_the_service_that_translated_and_the_policy_that_dropped(
     cluster: TestCluster, nodes: tuple[VppNode, VppNode]
 ) -> None:
@@ -259,46 +182,40 @@ async def test_a_trace_names_the_service_that_translated_and_the_policy_that_dro
     assert said == ["ingress of pod default/c allowed by NetworkPolicy default/closed, rule 0"]
 
 
-async def read_pod(store: Store, pod: TestPod) -> Pod:
-    key = keys.record_key("pod", f"default/{pod.name}")
-    snapshot = await store.get_prefix(key)
-    return keys.decode_record("pod", snapshot.items[key].value, key=key)
-
-
 async def test_a_trace_that_nobody_ends_is_ended_by_the_agent_and_only_one_runs_at_a_time(
     cluster: TestCluster, nodes: tuple[VppNode, VppNode]
 ) -> None:
     a, b, _ = await three_pods(cluster)
     one, vpp = nodes[0].agent, nodes[0].vpp
     flow = {"protocol": "icmp", "source": a.address, "destination": b.address, "source_port": 77}
-    status, begun = post(one, "vpp/trace", {"flow": flow, "seconds": 1})
+    status, begun = post(one, "contiv/v1/trace", {"flow": flow, "seconds": 1})
     assert status == 200
-    assert post(one, "vpp/trace", {"flow": flow})[0] == 409
+    assert post(one, "contiv/v1/trace", {"flow": flow})[0] == 409
     assert post(one, "contiv/v1/probe", {"pod": "default/a", "flow": flow}) == (
         200,
         {"probes": [{"answered": True, "outcome": "answered"}]},
     )
     assert "ICMP echo_request" in vpp.cli("show", "trace")
     eventually(lambda: "No packets in trace buffer" in vpp.cli("show", "trace"))
-    assert post(one, "vpp/trace/end", begun)[0] == 404
+    assert post(one, "contiv/v1/trace/end", begun)[0] == 404
     assert a.ping(b.address)
     assert "No packets in trace buffer" in vpp.cli("show", "trace")
-    status, begun = post(one, "vpp/trace", {"flow": flow})
+    status, begun = post(one, "contiv/v1/trace", {"flow": flow})
     assert status == 200
     one.kill()
     one.start()
     one.wait_until_ready()
-    status, begun = post(one, "vpp/trace", {"flow": flow})
+    status, begun = post(one, "contiv/v1/trace", {"flow": flow})
     assert status == 200, "what a killed agent left is no obstacle"
     vpp.end(signal.SIGKILL)
     eventually(lambda: one.get("readiness")["state"] != 1)
-    assert post(one, "vpp/trace", {"flow": flow})[0] == 503
+    assert post(one, "contiv/v1/trace", {"flow": flow})[0] == 503
     vpp.start()
     one.wait_until_ready()
-    status, again = post(one, "vpp/trace", {"flow": flow})
+    status, again = post(one, "contiv/v1/trace", {"flow": flow})
     assert status == 200, "what was traced in a VPP that is gone is no obstacle"
-    assert post(one, "vpp/trace/end", begun)[0] == 404
-    assert post(one, "vpp/trace/end", again) == (200, {"packets": []})
+    assert post(one, "contiv/v1/trace/end", begun)[0] == 404
+    assert post(one, "contiv/v1/trace/end", again) == (200, {"packets": []})
 
 
 async def test_commands_and_dumps_answer_and_say_why_not(cluster: TestCluster, nodes: tuple[VppNode, VppNode]) -> None:

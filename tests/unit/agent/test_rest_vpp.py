@@ -19,14 +19,6 @@ from contivpp.dataplane.vpp.plane import VppDataplane
 from contivpp.model.config import ContivConfig
 from contivpp.scheduler.scheduler import Scheduler
 
-FLOW = {
-    "protocol": "tcp",
-    "source": "10.1.1.2",
-    "destination": "10.1.2.2",
-    "source_port": 61000,
-    "destination_port": 80,
-}
-
 
 @contextlib.asynccontextmanager
 async def serving(vpp: VppDataplane | None) -> AsyncIterator[TestClient[Any, Any]]:
@@ -62,11 +54,10 @@ REQUESTS = [
     ("/vpp/cli", {"command": "show version"}),
     ("/vpp/dump", None),
     ("/vpp/dump?type=route", None),
-    ("/vpp/trace", {"flow": FLOW}),
 ]
 
 
-@pytest.mark.parametrize(("path", "body"), [*REQUESTS, ("/vpp/trace/end", {"trace": "x"})])
+@pytest.mark.parametrize(("path", "body"), REQUESTS)
 async def test_a_node_that_forwards_with_the_kernel_says_so(linux: TestClient[Any, Any], path: str, body: Any) -> None:
     status, answer = await ask(linux, path, body)
     assert status == 409
@@ -94,11 +85,6 @@ async def test_the_status_is_told_in_every_state(linux: TestClient[Any, Any], aw
         ("/vpp/cli", {"command": "show version\nshow node"}, 400, "one line is needed"),
         ("/vpp/cli", {}, 400, "command"),
         ("/vpp/dump?type=nonsense", None, 404, "there are acl, acl-list, address, bridge-domain"),
-        ("/vpp/trace", {"flow": {**FLOW, "destination": "fd00::1"}}, 400, "two IP versions"),
-        ("/vpp/trace", {"flow": {**FLOW, "protocol": "sctp"}}, 400, "sctp"),
-        ("/vpp/trace", {"flow": FLOW, "seconds": 9999}, 400, "may last"),
-        ("/vpp/trace/end", {"trace": "gone"}, 404, "no such trace"),
-        ("/contiv/v1/probe", {"pod": "default/x", "flow": FLOW}, 404, "not on node node1"),
     ],
 )
 async def test_what_cannot_be_done_is_refused_with_a_sentence(

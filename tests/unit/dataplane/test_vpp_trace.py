@@ -106,7 +106,7 @@ def test_a_drop_has_its_place_and_its_reason(name: str, flow: Flow, place: str, 
     [packet] = traced(name, flow)
     assert (packet.verdict, packet.reason) == ("dropped", reason)
     assert packet.steps[-1].kind == "drop"
-    assert packet.steps[-1].graph_node == place
+    assert packet.steps[-1].at == place
 
 
 def test_what_an_access_list_let_pass_is_no_reason_for_a_drop_that_follows() -> None:
@@ -114,7 +114,7 @@ def test_what_an_access_list_let_pass_is_no_reason_for_a_drop_that_follows() -> 
     text = re.sub(r"(?m)^  \S+: no error", "  acl-plugin-in-ip4-fa: new sessions added", said)
     assert text != said
     [packet] = packets(text, [tcp("10.1.9.77", 61103)], NODE1)
-    assert (packet.reason, packet.steps[-1].graph_node) == (NO_ROUTE, "ip4-lookup")
+    assert (packet.reason, packet.steps[-1].at) == (NO_ROUTE, "ip4-lookup")
 
 
 def test_an_access_list_says_which_rule_it_was() -> None:
@@ -135,7 +135,7 @@ SERVED = Names(
 def changes(packet: TracedPacket) -> list[tuple[str, ...]]:
     """What was changed of a packet, and what access lists saw of it."""
     return [
-        (step.kind, step.graph_node, step.source, step.target, step.translated)
+        (step.kind, step.at, step.source, step.target, step.translated)
         for step in packet.steps
         if step.kind in ("service", "source", "policy")
     ]
@@ -216,7 +216,7 @@ def test_numbers_that_are_not_known_stay_numbers_and_unknown_nodes_are_no_steps(
     text = (TRACES / "no_route.txt").read_text().replace(": ip4-input", ": some-new-node")
     [packet] = packets(text, [tcp("10.1.9.77", 61103)], Names())
     assert told(packet)[:2] == [("in", "device 6"), ("lookup", "with index 1")]
-    assert "some-new-node" in packet.graph
+    assert "some-new-node" in packet.path
 
 
 @pytest.mark.parametrize(

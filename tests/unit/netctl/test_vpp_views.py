@@ -125,7 +125,7 @@ async def test_a_kind_that_the_agent_does_not_have_is_a_usage_error_with_those_t
 
 
 def step(kind: str, **fields: Any) -> dict[str, Any]:
-    return {"kind": kind, "graph_node": kind, **fields}
+    return {"kind": kind, "at": kind, **fields}
 
 
 def packet(*steps: dict[str, Any], reply: bool = False, time: float = 1, **fields: Any) -> dict[str, Any]:
@@ -167,10 +167,10 @@ def tracing(first: Any, second: Any, probe: Any = ANSWERED, **more: Any) -> Fake
         answers={
             (NODE1, "vpp/status"): vpp,
             (NODE2, "vpp/status"): vpp,
-            (NODE1, "vpp/trace"): Answer(200, {"trace": "t1"}),
-            (NODE2, "vpp/trace"): Answer(200, {"trace": "t2"}),
-            (NODE1, "vpp/trace/end"): Answer(200, {"packets": first}),
-            (NODE2, "vpp/trace/end"): Answer(200, {"packets": second}),
+            (NODE1, "contiv/v1/trace"): Answer(200, {"trace": "t1"}),
+            (NODE2, "contiv/v1/trace"): Answer(200, {"trace": "t2"}),
+            (NODE1, "contiv/v1/trace/end"): Answer(200, {"packets": first}),
+            (NODE2, "contiv/v1/trace/end"): Answer(200, {"packets": second}),
             (NODE1, "contiv/v1/probe"): probe,
             (NODE1, "contiv/v1/services"): Answer(200, []),
             **more.get("answers", {}),
@@ -207,13 +207,13 @@ async def test_a_packet_is_followed_from_node_to_node():
         "sent to pod default/web-1",
         "default/web-1 -> default/web-2 80/tcp: connected; no packet was dropped.",
     ]
-    [flow] = [body["flow"] for host, path, body in asked.asked if (host, path) == (NODE1, "vpp/trace")]
+    [flow] = [body["flow"] for host, path, body in asked.asked if (host, path) == (NODE1, "contiv/v1/trace")]
     assert (flow.source, flow.destination, flow.destination_port) == ("10.1.1.2", "10.1.2.2", 80)
-    assert [host for host, path, _ in asked.asked if path == "vpp/trace/end"] == [NODE1, NODE2]
+    assert [host for host, path, _ in asked.asked if path == "contiv/v1/trace/end"] == [NODE1, NODE2]
 
 
 async def test_a_drop_is_a_problem_with_its_node_place_and_reason():
-    drop = step("drop", graph_node="ip4-lookup", reason="no route")
+    drop = step("drop", at="ip4-lookup", reason="no route")
     report = await traced(tracing([packet(*OUT)], [packet(ARRIVING[0], drop, reason="no route")], SILENT))
     assert report.code is ExitCode.SOMETHING_WRONG
     assert report.problems == (
@@ -283,7 +283,7 @@ async def test_a_trace_to_a_service_follows_the_packets_to_the_endpoint_that_was
     assert "service default/db: 10.1.2.2:8080 (pod default/web-2) in place of 10.96.0.7:80" in text_of(report)
     assert (report.data.service, report.data.destination_node) == ("default/db", "node2")
     for node in (NODE1, NODE2):
-        [body] = [body for host, path, body in asked.asked if (host, path) == (node, "vpp/trace")]
+        [body] = [body for host, path, body in asked.asked if (host, path) == (node, "contiv/v1/trace")]
         assert (body["flow"].destination, body["flow"].destination_port) == ("10.96.0.7", 80)
         assert [(one.destination, one.destination_port) for one in body["others"]] == [("10.1.2.2", 8080)]
         assert body["others"][0].source_port == body["flow"].source_port
@@ -323,9 +323,14 @@ async def test_a_service_that_is_not_there_or_has_no_address_cannot_be_traced():
 
 
 async def test_a_policy_that_drops_is_the_reason():
-    ingress = {"graph_node": "acl-plugin-out-ip4-fa", "interface": f"afpacket-{'c' * 15}", "rule": "acl 3 rule 0: deny"}
+    ingress = {
+        "at": "acl-plugin-out-ip4-fa",
+        "way": "ingress",
+        "interface": f"afpacket-{'c' * 15}",
+        "rule": "acl 3 rule 0: deny",
+    }
     denied = step("policy", **ingress, allowed=False, policy="no rule of NetworkPolicy default/deny allows it")
-    drop = step("drop", graph_node="acl-plugin-out-ip4-fa", reason="ACL deny packets")
+    drop = step("drop", at="acl-plugin-out-ip4-fa", reason="ACL deny packets")
     there = [packet(*ARRIVING[:2], denied, drop, reason="ACL deny packets")]
     report = await traced(tracing([packet(*OUT)], there, SILENT))
     said = "ingress of pod default/web-2 denied: no rule of NetworkPolicy default/deny allows it"
@@ -334,7 +339,12 @@ async def test_a_policy_that_drops_is_the_reason():
 
 
 async def test_a_policy_that_lets_pass_is_named_and_what_no_policy_speaks_of_is_not():
-    egress = {"graph_node": "acl-plugin-in-ip4-fa", "interface": f"afpacket-{'a' * 15}", "rule": "acl 1 rule 2: permit"}
+    egress = {
+        "at": "acl-plugin-in-ip4-fa",
+        "way": "egress",
+        "interface": f"afpacket-{'a' * 15}",
+        "rule": "acl 1 rule 2: permit",
+    }
     allowed = step("policy", **egress, policy="rule 1 of NetworkPolicy default/out")
     here = [packet(OUT[0], allowed, step("policy", **egress), *OUT[1:])]
     lines = text_of(await traced(tracing(here, [packet(*ARRIVING)])))
@@ -346,30 +356,67 @@ async def test_traces_are_ended_when_the_probe_cannot_be_sent():
     asked = tracing([], [], Answer(404, {"Error": "pod default/web-1 is not on node node1"}))
     with pytest.raises(NetctlError, match="not on node"):
         await traced(asked)
-    ended = [(host, body) for host, path, body in asked.asked if path == "vpp/trace/end"]
+    ended = [(host, body) for host, path, body in asked.asked if path == "contiv/v1/trace/end"]
     assert ended == [(NODE1, {"trace": "t1"}), (NODE2, {"trace": "t2"})]
 
 
 async def test_a_trace_that_began_is_ended_when_the_other_node_is_busy():
-    busy = {(NODE2, "vpp/trace"): Answer(409, {"Error": "node2: another flow is being traced here"})}
+    busy = {(NODE2, "contiv/v1/trace"): Answer(409, {"Error": "node2: another flow is being traced here"})}
     asked = tracing([], [], answers=busy)
     with pytest.raises(NetctlError, match="another flow"):
         await traced(asked)
-    assert [host for host, path, _ in asked.asked if path == "vpp/trace/end"] == [NODE1]
+    assert [host for host, path, _ in asked.asked if path == "contiv/v1/trace/end"] == [NODE1]
 
 
-async def test_a_node_that_forwards_with_the_kernel_is_said_not_to_trace_and_the_probe_is_sent():
-    linux = Answer(200, {"dataplane": "linux"})
-    asked = tracing([], [], answers={(NODE1, "vpp/status"): linux, (NODE2, "vpp/status"): linux})
+async def test_a_node_whose_vpp_is_away_is_said_not_to_trace_and_the_probe_is_sent():
+    away = Answer(200, {"dataplane": "vpp", "connected": False, "problem": "VPP hangs"})
+    asked = tracing([], [], answers={(NODE1, "vpp/status"): away, (NODE2, "vpp/status"): away})
     report = await traced(asked)
-    assert len(report.problems) == 2
-    assert "dataplane: linux" in report.problems[0]
+    assert report.problems == ("node1: VPP hangs", "node2: VPP hangs")
     assert report.data.probes[0].outcome == "connected"
-    assert not [path for _, path, _ in asked.asked if path == "vpp/trace"]
+    assert not [path for _, path, _ in asked.asked if path == "contiv/v1/trace"]
+
+
+LINUX = dict.fromkeys(((NODE1, "vpp/status"), (NODE2, "vpp/status")), Answer(200, {"dataplane": "linux"}))
+
+
+async def test_nodes_that_forward_with_the_kernel_trace_with_their_one_tunnel_device():
+    here = packet(
+        step("in", interface=f"veth2-{'a' * 15}"),
+        step("tunnel-out", interface="vxlanBVI", next_hop="192.168.30.2"),
+        step("sent", interface="vxlanBVI"),
+    )
+    there = packet(
+        step("tunnel-in", interface="vxlanBVI", next_hop="192.168.30.1"), step("sent", interface=f"veth2-{'c' * 15}")
+    )
+    report = await traced(tracing([here], [there], answers=LINUX))
+    assert report.code is ExitCode.GOOD, report.problems
+    assert [" ".join(line.split()) for line in text_of(report).splitlines()][1:-1] == [
+        "TCP SYN node1 in from pod default/web-1",
+        "goes by the tunnel to node2",
+        "sent by vxlanBVI",
+        "node2 came by the tunnel to node1",
+        "sent to pod default/web-2",
+    ]
+
+
+async def test_a_connection_that_a_service_refuses_and_what_was_not_heard_of_again_have_their_reasons():
+    said = {"service": "default/db", "reason": "refused, for it has no endpoints", "target": FRONTEND}
+    chain = {"at": "service/refuse"}
+    refused = packet(OUT[0], step("service", **chain, **said), step("drop", **chain, reason=said["reason"]))
+    reset = packet(
+        step("made"), step("sent", interface=f"veth2-{'a' * 15}"), reply=True, summary="TCP RST ACK", key="r"
+    )
+    report = await traced(tracing([refused, reset], [], answers=LINUX))
+    assert report.problems == ("TCP SYN: dropped on node1: service default/db: refused, for it has no endpoints",)
+    assert "made by the node itself" in text_of(report)
+    lost = {**packet(*OUT), "steps": [OUT[0]], "verdict": "unfinished", "reason": "it was last seen in x"}
+    report = await traced(tracing([lost], [], SILENT, answers=LINUX))
+    assert report.problems[0] == "TCP SYN: unfinished on node1: it was last seen in x"
 
 
 async def test_an_address_may_be_traced_that_no_pod_has():
-    drop = step("drop", graph_node="ip4-lookup", reason="no route")
+    drop = step("drop", at="ip4-lookup", reason="no route")
     report = await traced(tracing([packet(OUT[0], drop, reason="no route")], [], SILENT), "10.1.9.9", port=None)
     assert "10.1.9.9 icmp" in report.problems[-1]
     assert report.data.destination_node == ""

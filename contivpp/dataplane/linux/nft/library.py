@@ -18,9 +18,13 @@ from contivpp.dataplane.linux.netlink import entered
 
 _LIBRARY: Final = "libnftables.so.1"
 _NETLINK_NETFILTER: Final = 12
+_STATELESS: Final = 1 << 2
+_HANDLES: Final = 1 << 3
 _JSON: Final = 1 << 4
 _NUMERIC_PROTOCOLS: Final = 1 << 7
 _NUMERIC_PRIORITIES: Final = 1 << 8
+_TERSE: Final = 1 << 11
+_TEXT: Final = _STATELESS | _HANDLES | _NUMERIC_PRIORITIES | _TERSE
 _LISTING: Final = _JSON | _NUMERIC_PROTOCOLS | _NUMERIC_PRIORITIES
 
 
@@ -76,6 +80,15 @@ class Nftables:
                     return []
                 raise
         return msgspec.json.decode(output)["nftables"] if output else []
+
+    def text(self, command: str) -> str:
+        """What a listing command prints: as people write it, with handles, without what is in sets.
+
+        Raises:
+            NftError: there is no such thing, or it cannot be read.
+        """
+        with self._lock:
+            return self._call(command, _TEXT).decode(errors="replace")
 
     def _call(self, commands: str, flags: int) -> bytes:
         library, context = self._open()

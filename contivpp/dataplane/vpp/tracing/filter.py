@@ -14,11 +14,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from contivpp.model.trace import Flow
+from contivpp.model.trace import PROTOCOLS, Flow
 
 VECTOR: Final = 16
 MOST_VECTORS: Final = 5
-PROTOCOLS: Final = {"icmp": {4: 1, 6: 58}, "tcp": {4: 6, 6: 6}, "udp": {4: 17, 6: 17}}
 VXLAN_PORT: Final = 4789
 _ETHERNET: Final = 14
 _TYPES: Final = {4: b"\x08\x00", 6: b"\x86\xdd"}

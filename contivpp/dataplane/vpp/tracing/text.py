@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from contivpp.model.trace import Flow, Kind, Step, TracedPacket, Verdict, place
+from contivpp.dataplane.tracing import key_of
+from contivpp.model.trace import Flow, Kind, Step, TracedPacket, Verdict, Way, place
 
 _PACKET: Final = re.compile(r"^Packet \d+$", re.MULTILINE)
 _NODE: Final = re.compile(r"^(?:(\d+):(\d\d):(\d\d):(\d+)): (\S+)$")
@@ -33,7 +34,13 @@ _ACCESS: Final = "acl-plugin-"
 _NO_ACL: Final = "-1"  # what an access list says of a packet whose connection is known
 _SESSION: Final = re.compile(r"\[\s*(r?)(in|out) ?\] \S+ \[(\S+);(\d+) -> (\S+);(\d+)\]")
 _REASON: Final = re.compile(r"^\s*([^:]+): (.*)$")
-_CHECKSUM: Final = re.compile(r",? ?checksum 0x[0-9a-f]+")
+_IDENTIFYING: Final = re.compile(
+    r"fragment id 0x(?P<identification>[0-9a-f]+)"
+    r"|seq\. 0x(?P<sequence>[0-9a-f]+) ack 0x(?P<acknowledged>[0-9a-f]+)"
+    r"|flags 0x(?P<flags>[0-9a-f]+) .*tcp header"
+    r"|(?:window|length) (?P<decimal>\d+), checksum"
+    r"|ICMP .*checksum 0x(?P<checksum>[0-9a-f]+)"
+)
 _NO_SESSION, _RETURN, _DONE = "session lookup error", "return session", "writeback done"
 _NO_REASON: Final = "no error"
 _LOOKUPS: Final = frozenset({"ip4-lookup", "ip6-lookup", "lookup-ip4-dst", "lookup-ip6-dst", "lookup-ip4-src"})
@@ -114,7 +121,7 @@ def _packet(text: str, flows: Sequence[Flow], names: Names) -> TracedPacket | No
         steps=steps,
         verdict=_ENDS[last.kind] if last is not None else "unfinished",
         reason=last.reason if last is not None else "",
-        graph=tuple(visit.node for visit in visits),
+        path=tuple(visit.node for visit in visits),
         text=text,
     )
 
@@ -162,14 +169,15 @@ def _summary(lines: Sequence[str]) -> str:
 
 def _key(lines: Sequence[str]) -> str:
     """What no node on the way changes: not the time to live, nor its ends, nor a checksum that a NIC may fill in."""
-    kept = [
-        line.strip().partition(":")[0] if _HEADER.match(line) else line.strip()
-        for line in lines
-        if not line.strip().startswith(("tos ", "options", "mss "))
-    ]
-    if kept[0].startswith("ICMP"):
-        return " ".join(kept)
-    return _CHECKSUM.sub("", " ".join(kept))
+    found = (match for line in lines if (match := _IDENTIFYING.match(line.strip())))
+    numbers = [int(text, 10 if name == "decimal" else 16) for match in found for name, text in _named(match)]
+    return key_of(lines[0].strip().partition(":")[0], *numbers)
+
+
+def _named(match: re.Match[str]) -> Iterator[tuple[str, str]]:
+    for name, text in match.groupdict().items():
+        if text is not None:
+            yield name, text
 
 
 # ---- steps
@@ -208,7 +216,8 @@ def _access(node: str, body: str, match: re.Match[str], names: Names) -> Step:
     ends = _ACL_TUPLE.search(body)
     source, target = (place(ends[1], ends[3]), place(ends[2], ends[4])) if ends else ("", "")
     interface = names.numbers.get(int(match[1]), match[1])
-    return Step("policy", node, interface=interface, rule=rule, allowed=allowed, source=source, target=target)
+    way: Way = "egress" if "-in-" in node else "ingress"
+    return Step("policy", node, interface=interface, rule=rule, allowed=allowed, way=way, source=source, target=target)
 
 
 def _translated(node: str, lines: Sequence[str]) -> Iterator[Step]:

@@ -1,22 +1,19 @@
-"""Tracing one flow in VPP: only its packets are looked at, and the trace ends whatever becomes of who began it.
+"""Tracing one flow in VPP: only its packets are looked at, and few are kept.
 
-VPP has one packet trace for everybody. One flow is traced at a time, with all that services may make of it; who begins
-a trace ends another that somebody started by hand. It ends when it is asked for what it caught, or by itself when its
-time is over, and holds few packets; should the agent be killed meanwhile, a limited number of packets of that flow is
-traced, and the next trace cleans up.
+VPP has one packet trace for everybody: who begins one ends another that somebody started by hand. Should the agent be
+killed meanwhile, a limited number of packets of that flow is traced, and the next trace cleans up.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from contivpp.dataplane.tracing import LIMIT, TraceError, Tracer
 from contivpp.dataplane.vpp.api import cli
 from contivpp.dataplane.vpp.api.connection import Connection
 from contivpp.dataplane.vpp.api.errors import VppError
@@ -26,8 +23,6 @@ from contivpp.dataplane.vpp.descriptors.names import NO_INTERFACE, Tag
 from contivpp.dataplane.vpp.tracing.filter import VECTOR, FilterTable, tables
 from contivpp.dataplane.vpp.tracing.text import Names, packets
 from contivpp.model.trace import Flow, TracedPacket
-
-log = logging.getLogger(__name__)
 
 NEEDS: Final = load("tracing")
 """What is used of VPP here. A VPP that lacks some of it is driven all the same."""
@@ -43,9 +38,6 @@ INPUTS: Final = (
     "vmxnet3-input",
 )
 """The nodes of VPP's graph by which packets come in; which of them there are depends on plugins."""
-LIMIT: Final = 200
-"""Packets that are kept, per input."""
-LONGEST: Final = 300.0
 _MEMORY: Final = 1 << 17
 _PER_MATCH: Final = 1 << 10
 _NO_TABLE: Final = 0xFFFFFFFF
@@ -53,95 +45,58 @@ _TABLE: Final = re.compile(r"^\[(\d+)\] table_id:(\d+) (\S+)", re.MULTILINE)
 _DEVICE: Final = re.compile(r"^(\S+)\s+(\d+)\s+(?:up|down)", re.MULTILINE)
 
 
-class TraceBusyError(Exception):
-    """Another flow is being traced; says until when at the latest."""
+def tracer(driver: Driver) -> Tracer:
+    """Traces in the VPP of a node."""
+
+    async def start(flows: Sequence[Flow]) -> _VppCapture:
+        try:
+            return await _start(driver, flows)
+        except VppError as error:
+            raise TraceError(str(error)) from error
+
+    return Tracer(start)
 
 
-class NoTraceError(Exception):
-    """There is no such trace: it was never begun, or its time was over."""
+async def _start(driver: Driver, flows: Sequence[Flow]) -> _VppCapture:
+    connection = driver.connection
+    if missing := driver.lacks(NEEDS):
+        raise VppError(f"this VPP cannot trace one flow: it lacks {', '.join(missing)}")
+    try:
+        await _switch_off(connection)
+        await _switch_on(connection, flows, [f"{device}-rx" for device in driver.interfaces.devices])
+    except BaseException:
+        with contextlib.suppress(VppError):
+            await asyncio.shield(_switch_off(connection))
+        raise
+    return _VppCapture(connection, flows)
 
 
 @dataclass(frozen=True, slots=True)
-class _Trace:
-    """A trace that is running."""
+class _VppCapture:
+    """VPP's packet trace while it is switched on for a flow."""
 
-    id: str
-    flows: Sequence[Flow]
     connection: Connection
-    ends: float
+    flows: Sequence[Flow]
 
+    @property
+    def lost(self) -> bool:
+        """Whether that VPP is gone."""
+        return self.connection.closed.is_set()
 
-class Tracer:
-    """The packet trace of one VPP."""
+    async def packets(self) -> list[TracedPacket]:
+        """What VPP prints, understood."""
+        try:
+            text = await cli.run(self.connection, f"show trace max {LIMIT * len(INPUTS)}")
+            return packets(text, self.flows, await _names(self.connection))
+        except VppError as error:
+            raise TraceError(str(error)) from error
 
-    def __init__(self, driver: Driver) -> None:
-        """Takes the VPP of the node."""
-        self._driver = driver
-        self._lock = asyncio.Lock()
-        self._running: _Trace | None = None
-        self._ending: asyncio.Task[None] | None = None
-
-    async def begin(self, flows: Sequence[Flow], seconds: float) -> str:
-        """Traces a flow from now on, for so many seconds at most; returns the name of the trace.
-
-        Args:
-            flows: the flow, and what may become of it on the way: of the same protocol and IP version.
-            seconds: after which it ends by itself.
-
-        Raises:
-            TraceBusyError: another one is under way.
-            VppError: VPP is away, or cannot do that.
-        """
-        loop = asyncio.get_running_loop()
-        async with self._lock:
-            if self._running is not None and not self._running.connection.closed.is_set():
-                left = self._running.ends - loop.time()
-                raise TraceBusyError(f"another flow is being traced here, for {max(left, 0):.0f} s more at most")
-            connection = self._driver.connection
-            if missing := self._driver.lacks(NEEDS):
-                raise VppError(f"this VPP cannot trace one flow: it lacks {', '.join(missing)}")
-            seconds = min(seconds, LONGEST)
-            trace = _Trace(secrets.token_hex(8), flows, connection, loop.time() + seconds)
-            try:
-                await _switch_off(connection)
-                await _switch_on(connection, flows, [f"{device}-rx" for device in self._driver.interfaces.devices])
-            except BaseException:
-                with contextlib.suppress(VppError):
-                    await asyncio.shield(_switch_off(connection))
-                raise
-            self._running = trace
-            self._ending = asyncio.create_task(self._end_later(trace, seconds), name="vpp-trace")
-            return trace.id
-
-    async def end(self, name: str) -> list[TracedPacket]:
-        """What a trace caught; it is over, however this ends.
-
-        Raises:
-            NoTraceError: there is none of this name any more.
-            VppError: VPP went away meanwhile.
-        """
-        async with self._lock:
-            trace = self._running
-            if trace is None or trace.id != name:
-                raise NoTraceError("there is no such trace: its time was over, or VPP started anew")
-            self._running = None
-            if self._ending is not None:
-                self._ending.cancel()
-            try:
-                text = await cli.run(trace.connection, f"show trace max {LIMIT * len(INPUTS)}")
-                return packets(text, trace.flows, await _names(trace.connection))
-            finally:
-                await _switch_off(trace.connection)
-
-    async def _end_later(self, trace: _Trace, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        async with self._lock:
-            if self._running is trace:
-                self._running = None
-                try:
-                    await _switch_off(trace.connection)
-                except VppError as error:
-                    log.info("a trace that nobody asked for any more ended with its VPP: %s", error)
+    async def stop(self) -> None:
+        """Switches it off."""
+        try:
+            await _switch_off(self.connection)
+        except VppError as error:
+            raise TraceError(str(error)) from error
 
 
 async def _switch_off(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""What addresses, subnets and interfaces of a node's VPP are in Kubernetes' words.
+"""What addresses, subnets and interfaces of a node are in Kubernetes' words, whatever forwards there.
 
 Made of the cluster's records in etcd, of the address plan, and of the node's own list of pods. Whoever has further
 records (services, policies) adds their names: what looks a name up does not know where it came from.
@@ -6,6 +6,7 @@ records (services, policies) adds their names: what looks a name up does not kno
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any, Final, Self
 
 from contivpp.model import sandbox
 from contivpp.model.addressplan import AddressPlanError, part_of_node
+from contivpp.netctl.agents import Agents
 from contivpp.netctl.cluster import Cluster, ClusterNode, on_host_network, pod_name
 
 _TUNNEL: Final = "vxlan-default-"
@@ -96,6 +98,20 @@ class NamingTable:
         for subnet in _networks(plan, "vxlanCIDR"):
             if node.id < subnet.num_addresses:
                 self.places.setdefault(str(subnet[node.id]), f"node {node.name}")
+
+
+async def naming_table(cluster: Cluster, agents: Agents, node: ClusterNode) -> NamingTable:
+    """The names for a node.
+
+    Raises:
+        AgentError: the agent does not answer.
+    """
+    sandboxes, plan = await asyncio.gather(
+        agents.fetch(node.management, "contiv/v1/pods"), agents.get(node.management, "contiv/v1/ipam")
+    )
+    config = plan.body.get("config") if isinstance(plan.body, dict) else None
+    known = [item for item in sandboxes or () if isinstance(item, Mapping)]
+    return NamingTable.of(cluster, config if isinstance(config, Mapping) else {}, known)
 
 
 def _networks(plan: Mapping[str, Any], option: str) -> Iterator[Any]:
