@@ -76,8 +76,13 @@ def policies_of(config: ContivConfig) -> PolicyRenderer:
 
 
 def _neighbours(config: ContivConfig) -> list[NeighbourLimits]:
-    """How long VPP remembers the neighbours that it learned; those of pods and tunnels are static."""
+    """How long VPP remembers the neighbours that it learned; those of pods and tunnels are static.
+
+    Neighbours of IPv6 are not asked whether they are there still: cnat drops many of these questions, and a neighbour
+    that is forgotten is lost to the first packets of all connections (docs/vpp-services.md).
+    """
     if not config.scan_ip_neighbors:
         return []
     age = 60 * config.ip_neighbor_stale_threshold
-    return [NeighbourLimits(family.version, age=age, recycle=True) for family in config.plan.families]
+    ages = {4: age, 6: 0}
+    return [NeighbourLimits(one.version, age=ages[one.version], recycle=True) for one in config.plan.families]

@@ -13,9 +13,11 @@ from contivpp.agent.connectivity.vpp_attachment import Attachment, VethAttachmen
 from contivpp.agent.connectivity.vpp_taps import TapAttachment, taps_of
 from contivpp.agent.node_address import attachment_of, choose_node_addresses, why_no_address
 from contivpp.agent.pods.api import Sandbox
+from contivpp.agent.rendering import renderer_of
 from contivpp.agent.view import LocalPod, NodeNic, OwnNode, RemoteNode
 from contivpp.dataplane.linux.values import Address, Neighbour, Route, TapEnd, Veth
 from contivpp.dataplane.vpp.descriptors.names import Tag
+from contivpp.dataplane.vpp.values.arp import NeighbourLimits
 from contivpp.dataplane.vpp.values.interfaces import HostInterface, Loopback, VxlanTunnel
 from contivpp.dataplane.vpp.values.routing import VppRoute
 from contivpp.dataplane.vpp.values.tap import Tap
@@ -142,6 +144,15 @@ def test_pods_send_what_the_tunnel_leaves_and_receive_what_the_nic_does(
 def test_without_a_tunnel_routes_say_nothing_of_sizes() -> None:
     values = VppConnectivity(overlay=False).local_pod(POD, OWN, PLAN).values()
     assert {one.mtu for one in values if isinstance(one, Route)} == {0}
+
+
+def test_vpp_forgets_silent_neighbours_of_ipv4_only() -> None:
+    config = ContivConfig.parse(
+        "{dataplane: vpp, ipNeighborStaleThreshold: 2, ipamConfig: {podSubnetCIDR: '10.1.0.0/16, fd10:1::/112'}}",
+        node_name="node1",
+    )
+    values = renderer_of(config).own_node(OWN, config.plan).values()
+    assert {one.version: one.age for one in values if isinstance(one, NeighbourLimits)} == {4: 120, 6: 0}
 
 
 def test_the_address_counts_once_the_link_for_vpp_is_there() -> None:
