@@ -118,7 +118,7 @@ FAULTS = {
         "VPP at /run/vpp/api.sock: Connection refused: is it running?",
         "systemctl start contiv-vpp",
     ),
-    "VPP hangs": Fault(f"kill -STOP {MAIN_PID}", "does not answer within 5 s: is it hung?", f"kill -CONT {MAIN_PID}"),
+    "VPP hangs": Fault(f"kill -STOP {MAIN_PID}", "does not answer within 10 s: is it hung?", f"kill -CONT {MAIN_PID}"),
     "VPP has too little memory": Fault(
         restarted_with("s/main-heap-size .*/main-heap-size 24M/"), "is it running?", RESTORED
     ),
