@@ -287,7 +287,7 @@ def trace(
     etcd_config: EtcdOption = None,
     http_client_config: HttpOption = None,
 ) -> None:
-    """The path of a pod's packets through the nodes' VPPs, and where and why one is dropped."""
+    """The path of a pod's packets through the nodes, and where and why one is dropped."""
 
     async def view(cluster: Cluster, agents: Agents) -> Report:
         return await trace_view.view(cluster, agents, source, destination, port=port, count=count, timeout=wait)
