@@ -192,7 +192,9 @@ def _identity(name: str, cards: Sequence[Nic], shares: Sequence[Path], public_ke
 
 
 def _mount(share: Path) -> str:
-    options = "ro,trans=virtio,version=9p2000.L,cache=loose,msize=262144,nofail"
+    # One below /tmp is mounted when that was cleared for the boot.
+    order = "nofail,x-systemd.after=systemd-tmpfiles-setup.service"
+    options = f"ro,trans=virtio,version=9p2000.L,cache=loose,msize=262144,{order}"
     return f"{hardware.tag_of(share)} {share} 9p {options} 0 0\n"
 
 
