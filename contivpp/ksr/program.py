@@ -66,14 +66,15 @@ async def _reflect_when_leading(store: Store, api: Api, health: Health) -> None:
     """Stands for election again whenever leadership is lost; everything that is known is of one leadership."""
     identity = f"{socket.gethostname()}/{os.getpid()}"
     election = Election(store, ELECTION_KEY, identity, ttl=store.connection.config.session_ttl or 5)
+    metrics.LEADER.set(0)
     while True:
-        metrics.LEADER.set(0)
         async with election.lead() as leadership:
             log.info("%s leads", identity)
             metrics.LEADER.set(1)
             try:
                 await reflect(store, api, health, leadership)
             except* LeadershipLostError as lost:
+                metrics.LEADER.set(0)  # resigning may take as long as etcd is away
                 log.warning("%s leads no more, and stands for election again: %s", identity, lost.exceptions[0])
 
 

@@ -84,10 +84,7 @@ class VethAttachment:
             ),
             HostInterface(attached, names.host_interface, vpp_mac, room),
         ]
-        for address in pod.addresses:
-            if (family := plan.of(version_of(address))) is not None:
-                gateway = str(family.pod_gateway(own.id))
-                values += in_pod(Veth.peer_link(names.link), address, gateway, vpp_mac, mtu=route_mtu(own, mtu))
+        values += on_pod(Veth.peer_link(names.link), pod, own, plan, vpp_mac, mtu=mtu)
         return Link(attached, pod_mac, values)
 
     def host(self, own: OwnNode, plan: AddressPlan, *, mtu: int) -> Link:
@@ -128,9 +125,12 @@ def link_mtu(own: OwnNode, mtu: int) -> int:
     return max(mtu, own.mtu or ETHERNET_MTU)
 
 
-def route_mtu(own: OwnNode, mtu: int) -> int:
-    """What the pod's routes have to say when it sends no more than `mtu` bytes; 0 for nothing."""
-    return mtu if mtu < link_mtu(own, mtu) else 0
+def on_pod(link: str, pod: LocalPod, own: OwnNode, plan: AddressPlan, vpp_mac: str, *, mtu: int) -> Iterator[Any]:
+    """What the pod has on its end, for each of its addresses; `mtu`, in bytes, is what it may send."""
+    smaller = mtu if mtu < link_mtu(own, mtu) else 0
+    for address in pod.addresses:
+        if (family := plan.of(version_of(address))) is not None:
+            yield from in_pod(link, address, str(family.pod_gateway(own.id)), vpp_mac, mtu=smaller)
 
 
 def on_host(link: str, own: OwnNode, plan: AddressPlan, vpp_mac: str) -> Iterator[Any]:

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from contivpp.agent.connectivity.addresses import version_of
-from contivpp.agent.connectivity.linux import in_pod
 from contivpp.agent.connectivity.names import tap_names
-from contivpp.agent.connectivity.vpp_attachment import HOST_END, Link, host_mac, link_mtu, on_host, route_mtu
+from contivpp.agent.connectivity.vpp_attachment import HOST_END, Link, host_mac, link_mtu, on_host, on_pod
 from contivpp.agent.view import LocalPod, OwnNode
 from contivpp.dataplane.linux.values import TapEnd
 from contivpp.dataplane.vpp.values.interfaces import interface_key
@@ -54,10 +52,7 @@ class TapAttachment:
                 ipv6=plan.of(6) is not None,
             ),
         ]
-        for address in pod.addresses:
-            if (family := plan.of(version_of(address))) is not None:
-                gateway = str(family.pod_gateway(own.id))
-                values += in_pod(names.link, address, gateway, vpp_mac, mtu=route_mtu(own, mtu))
+        values += on_pod(names.link, pod, own, plan, vpp_mac, mtu=mtu)
         return Link(names.interface, pod_mac, values)
 
     def host(self, own: OwnNode, plan: AddressPlan, *, mtu: int) -> Link:

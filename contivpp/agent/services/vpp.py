@@ -129,7 +129,7 @@ class VppServices:
 
     def local_pod(self, pod: LocalPod, own: OwnNode, plan: AddressPlan) -> Mapping[str, Any]:
         """Its interface translates, and it is a pod's."""
-        interface = self._attachment.pod(pod, own, plan, mtu=0).interface
+        interface = self._attachment.interface(pod.sandbox.container_id)
         return by_key(
             TranslatedInterface(interface),
             SourceNatInterface(interface, "pod"),
