@@ -66,7 +66,7 @@ _UNSENT = re.compile(
     r"failed to connect|connections to all backends failing|DNS resolution failed|name resolution", re.IGNORECASE
 )
 _CERTIFICATE = re.compile(r"certificate|handshake failed|ssl|hostname verification|TSI_", re.IGNORECASE)
-_CONNECTION_LOST = re.compile(
+_CONNECTION_LOST = re.compile(  # what gRPC says of itself
     r"RST_STREAM|stream removed|transport|socket closed|GOAWAY|no leader"
     r"|internal error from core",  # grpc.aio, when a stream ended at the moment that something was sent on it
     re.IGNORECASE,
@@ -98,7 +98,11 @@ def translate(error: grpc.aio.AioRpcError, where: str) -> StoreError:
             return StoreUnavailable(text, unsent=True)
         case grpc.StatusCode.CANCELLED:
             return StoreUnavailable(text)
-        case grpc.StatusCode.INTERNAL | grpc.StatusCode.UNKNOWN if _CONNECTION_LOST.search(details):
+        case grpc.StatusCode.INTERNAL if _CONNECTION_LOST.search(details):
             return StoreUnavailable(text)
+        case grpc.StatusCode.UNKNOWN:
+            # Refusals have names in etcd and codes of their own. What it gives no code ended inside it, and is
+            # not about the request: a context that was cut off, raft that stopped, a lessor that does not lead.
+            return StoreUnavailable(f"{text} ({code.name})")
         case _:
             return StoreError(f"{text} ({code.name})")

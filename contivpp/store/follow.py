@@ -115,8 +115,10 @@ class _Watch:
                 # What lies between the prefixes counts as seen, or compaction would overtake a quiet follower.
                 last = response.events[-1].kv.mod_revision if response.events else response.header.revision
                 self.revision = max(self.revision, last)
-            connection.give_up(endpoint)
             raise StoreUnavailable(f"etcd at {endpoint.address}: closed the watch")
+        except StoreUnavailable:
+            connection.give_up(endpoint)
+            raise
         except TimeoutError:
             connection.give_up(endpoint)
             raise StoreUnavailable(f"etcd at {endpoint.address}: no answer to a watch") from None
@@ -174,7 +176,6 @@ class _Watch:
                 raise RevisionGone(
                     f"revision {self.revision + 1} is compacted away", compact_revision=response.compact_revision
                 )
-            self._store.connection.give_up(endpoint)
             raise StoreUnavailable(f"etcd at {endpoint.address}: cancelled the watch: {response.cancel_reason}")
 
     def _changes(self, response: Any) -> list[Changes]:

@@ -18,6 +18,8 @@ def failed(code: grpc.StatusCode, details: str) -> grpc.aio.AioRpcError:
         (grpc.StatusCode.UNAVAILABLE, "failed to connect to all addresses", StoreUnavailable),
         (grpc.StatusCode.UNAVAILABLE, "etcdserver: request timed out", StoreTimeout),
         (grpc.StatusCode.UNKNOWN, "Stream removed", StoreUnavailable),
+        (grpc.StatusCode.UNKNOWN, "context deadline exceeded", StoreUnavailable),
+        (grpc.StatusCode.UNKNOWN, "raft: stopped", StoreUnavailable),
         (grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2", StoreUnavailable),
         (grpc.StatusCode.INTERNAL, "Internal error from Core", StoreUnavailable),
         (grpc.StatusCode.INTERNAL, "etcdserver: corrupt cluster", StoreError),
