@@ -31,7 +31,8 @@ def picture(state: State) -> dict[str, Any]:
         "tables": sorted((one.version, one.number, one.name, one.asked_for) for one in state.tables.values()),
         "routes": {
             (version, table, str(prefix)): sorted(
-                (path.kind, names.get(path.interface, "gone"), path.hop, path.table, path.weight) for path in paths
+                (path.kind, "gone" if path.lost else names[path.interface], path.hop, path.table, path.weight)
+                for path in paths
             )
             for (version, table, prefix), paths in state.things("route").items()
         },

@@ -136,6 +136,10 @@ class StandIn:
         """Stops it from answering."""
         self._do(functools.partial(self.server.freeze, True))
 
+    def dead_ends(self) -> int:
+        """How many paths of routes lead nowhere."""
+        return sum(path.lost for paths in self.state.things("route").values() for path in paths)
+
     def thaw(self) -> None:
         """Lets it answer again."""
         self._do(functools.partial(self.server.freeze, False))

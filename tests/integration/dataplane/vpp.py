@@ -56,6 +56,8 @@ class AnyVpp(Protocol):
 
     def thaw(self) -> None: ...
 
+    def dead_ends(self) -> int: ...
+
 
 class RealVpp:
     """One VPP that can be killed, frozen and started again."""
@@ -123,6 +125,10 @@ class RealVpp:
         """Lets it answer again."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
+
+    def dead_ends(self) -> int:
+        """How many paths of routes lead nowhere."""
+        return self.cli("show", "fib", "paths").count("unresolved")
 
     def cli(self, *words: str) -> str:
         """What vppctl says to a command."""

@@ -241,6 +241,25 @@ async def test_everything_is_programmed_again_after_a_crash(plane: VppDataplane,
     assert await found(plane) == wanted
 
 
+async def test_a_route_leads_somewhere_again_after_somebody_deleted_its_interface(
+    plane: VppDataplane, vpp: AnyVpp, connection: Connection
+) -> None:
+    other = Loopback("other", "02:fe:00:00:00:02")
+    values = [*VALUES["routes"], other, VppRoute("10.11.0.0/16", via="10.9.0.4", interface="other")]
+    scheduler = Scheduler(plane.descriptors())
+    await scheduler.commit(keyed(values))
+    listed = await connection.dump("sw_interface_dump")
+    [number] = [item.sw_if_index for item in listed if str(item.l2_address) == other.mac]
+    await connection.call("delete_loopback", sw_if_index=number)
+    assert vpp.dead_ends() == 1
+    result = await scheduler.downstream_resync()
+    assert (dict(result.errors), vpp.dead_ends()) == ({}, 0)
+    assert await found(plane) == keyed(values)
+    await connection.call("delete_loopback", sw_if_index=number)
+    assert dict((await scheduler.resync({})).errors) == {}
+    assert (await found(plane), vpp.dead_ends()) == ({}, 0)
+
+
 async def test_what_was_begun_and_never_named_is_not_in_the_way(plane: VppDataplane, connection: Connection) -> None:
     wanted = keyed(VALUES["tunnels in a bridge domain"])
     ends = {"src_address": "192.168.16.1", "dst_address": "192.168.16.2", "vni": 10, "decap_next_index": 0xFFFFFFFF}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,11 @@ _DROP = 2
 
 @dataclass(frozen=True)
 class Path:
-    """One way of a route; the weight does not tell two ways apart."""
+    """One way of a route; the weight does not tell two ways apart.
+
+    Attributes:
+        lost: whether its interface is gone; another one with its number, and the same path again, change nothing.
+    """
 
     kind: int
     interface: int
@@ -26,6 +31,7 @@ class Path:
     table: int
     version: int
     weight: int = field(compare=False, default=1)
+    lost: bool = field(compare=False, default=False)
 
 
 def _path(state: State, version: int, path: Any) -> Path:
@@ -55,9 +61,10 @@ def change_route(state: State, request: Any) -> None:
     for gone in [one for one in routes if one[:2] not in state.tables]:
         del routes[gone]
     there: list[Path] = routes.get(place, []) if request.is_multipath else []
-    there = [path for path in there if path not in paths]
+    lost = [path for path in there if path.lost and request.is_add]
+    there = [path for path in there if path not in paths or path in lost]
     if request.is_add:
-        there += paths
+        there += [path for path in paths if path not in lost]
     if there:
         routes[place] = there
     else:
@@ -119,6 +126,13 @@ def forget_neighbours(state: State, number: int) -> None:
     neighbours = state.things("neighbour")
     for place in [place for place in neighbours if place[0] == number]:
         del neighbours[place]
+
+
+@forgets
+def lose_paths(state: State, number: int) -> None:
+    routes = state.things("route")
+    for place, paths in routes.items():
+        routes[place] = [dataclasses.replace(path, lost=True) if path.interface == number else path for path in paths]
 
 
 @uses

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from contivpp.dataplane.vpp.api.errors import VppError
 from contivpp.dataplane.vpp.contract.model import load
 from contivpp.dataplane.vpp.descriptors.driver import (
     NO_INTERFACE,
@@ -28,6 +29,7 @@ NEEDS: Final = load("routing")
 """What is used of VPP here."""
 _TYPES: Final = {"unicast": 0, "drop": 2, "unreachable": 5}  # FIB_API_PATH_TYPE_NORMAL, _DROP, _ICMP_UNREACH
 _STATIC: Final = 1  # IP_API_NEIGHBOR_FLAG_STATIC
+_LEFT: Final = 0  # a weight that no route has that anybody asks for
 _API_SOURCE: Final = "API"  # what VPP calls the source of routes that came through the API
 
 
@@ -37,7 +39,12 @@ def descriptors(driver: Driver) -> tuple[Descriptor, ...]:
 
 
 class RouteDescriptor(DriverDescriptor):
-    """Routes, one path each; VPP joins the paths to one subnet."""
+    """Routes, one path each; VPP joins the paths to one subnet.
+
+    An interface that somebody else deletes leaves its paths behind: they lead nowhere, also when another interface gets
+    the number, and VPP takes none of them away alone. Such a route is read as one that drops, and nothing else, so
+    it goes whole, which VPP does, before its other paths are made again.
+    """
 
     name = "vpp-route"
     prefix = VppRoute.prefix
@@ -59,17 +66,37 @@ class RouteDescriptor(DriverDescriptor):
         return await self._driver.apply(operations, requests, gone=("NO_SUCH_FIB", "NO_SUCH_ENTRY"))
 
     async def retrieve(self) -> Mapping[str, Observed]:
-        """Every path of every route that came through the API."""
+        """Every path of every route that came through the API.
+
+        Raises:
+            VppError: VPP does not say which routes came through the API.
+        """
         connection = self._driver.connection
         await self._driver.read_interfaces()
+        there = {NO_INTERFACE, *(item.sw_if_index for item in self._driver.interfaces.details)}
+        source = await self._source()
         found: dict[str, Observed] = {}
-        [source] = [item.src.id for item in await connection.dump("fib_source_dump") if item.src.name == _API_SOURCE]
         for table in await connection.dump("ip_table_dump"):
             for item in await connection.dump("ip_route_v2_dump", src=source, table=table.table._asdict()):
-                for path in item.route.paths:
-                    if (value := self._value(item.route, path)) is not None:
-                        found[value.key] = Observed(value)
+                for value in self._values(item.route, there):
+                    found[value.key] = Observed(value)
         return found
+
+    async def _source(self) -> int:
+        """VPP's number for routes that came through the API."""
+        for item in await self._driver.connection.dump("fib_source_dump"):
+            if item.src.name == _API_SOURCE:
+                return int(item.src.id)
+        raise VppError(f"VPP lists no source of routes with the name {_API_SOURCE}")
+
+    def _values(self, route: Any, there: Container[int]) -> Iterator[VppRoute]:
+        """What one route of VPP is, which has these interfaces."""
+        if any(path.sw_if_index not in there for path in route.paths):
+            yield VppRoute(str(route.prefix), route.table_id, kind="drop", weight=_LEFT)
+            return
+        for path in route.paths:
+            if (value := self._value(route, path)) is not None:
+                yield value
 
     def _request(self, value: VppRoute, *, add: bool) -> Request:
         subnet = ipaddress.ip_network(value.to)
