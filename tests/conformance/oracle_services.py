@@ -144,7 +144,7 @@ def _chosen(endpoints: Sequence[tuple[str, int, Object]], node: Node, *, local: 
         ending = []
         for one in endpoints:
             conditions = one[2].get("conditions", {})
-            if conditions.get("serving") and conditions.get("terminating"):
+            if conditions.get("serving", True) and conditions.get("terminating"):
                 ending.append(one)
         return ending
     if local:

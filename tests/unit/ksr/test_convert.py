@@ -222,6 +222,21 @@ def test_slices_merge_into_one_record_whatever_their_order() -> None:
     assert [address.ip for address in second.addresses] == ["10.1.1.9"]
 
 
+def test_an_ending_endpoint_serves_unless_its_slice_says_no() -> None:
+    conditions = ({}, {"serving": True}, {"serving": False})
+    slices = [
+        slice_of(f"s{number}", (f"10.1.1.{number}", {"ready": False, "terminating": True, **more}))
+        for number, more in enumerate(conditions)
+    ]
+    [subset] = endpoints.from_slices(
+        "n/web", [msgspec.convert(item, k8s.EndpointSlice) for item in slices]
+    ).endpoint_subsets
+    assert [one.serving for one in subset.not_ready_addresses] == [True, True, False]
+    waiting = msgspec.convert(slice_of("a", ("10.1.1.9", {"ready": False})), k8s.EndpointSlice)
+    [subset] = endpoints.from_slices("n/web", [waiting]).endpoint_subsets
+    assert not subset.not_ready_addresses[0].serving, "it does not end"
+
+
 names = st.sampled_from(["a", "b", "c"])
 events = st.lists(
     st.tuples(names, st.sampled_from(["svc1", "svc2", ""]), st.integers(0, 2), st.booleans()), max_size=12
