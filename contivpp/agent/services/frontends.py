@@ -38,8 +38,10 @@ class Answering:
 
 
 def is_translated(service: Service) -> bool:
-    """Whether a service has an address of its own: a headless one has not, nor one that is a name."""
-    return service.service_type != "ExternalName" and service.cluster_ip not in ("", "None")
+    """Whether a service has an address of its own, which nobody else answers: a headless one or a name has none."""
+    if service.other_proxy or service.service_type == "ExternalName":
+        return False
+    return service.cluster_ip not in ("", "None")
 
 
 def has_node_ports(service: Service) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from contivpp.agent.services.frontends import ANYWHERE, answering, protocol_of, usable_address
+from contivpp.agent.services.frontends import ANYWHERE, answering, is_translated, protocol_of, usable_address
 from contivpp.agent.services.model import (
     Backend,
     Claim,
@@ -222,7 +222,7 @@ def _affinity(service: Service) -> int:
 
 def _health(service: Service, local: set[str]) -> HealthCheck | None:
     wanted = service.service_type == "LoadBalancer" and service.external_traffic_policy == _LOCAL
-    if wanted and 1 <= service.health_check_node_port <= _LAST_PORT:
+    if wanted and is_translated(service) and 1 <= service.health_check_node_port <= _LAST_PORT:
         name = f"{service.namespace}/{service.name}"
         return HealthCheck(name, service.health_check_node_port, len(local))
     return None

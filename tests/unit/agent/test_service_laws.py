@@ -52,6 +52,7 @@ services = st.builds(
     session_affinity=st.sampled_from(("", "ClientIP")),
     session_affinity_timeout=st.just(60),
     loadbalancer_source_ranges=st.sampled_from(((), ("198.51.100.0/24",))),
+    other_proxy=st.sampled_from((False, False, False, True)),
 )
 addresses = st.builds(
     EndpointAddress,

@@ -68,7 +68,7 @@ EXTERNAL = "external-ip 203.0.113.1 tcp/80"
 LOCAL_OUT = {"external_ips": ("203.0.113.1",), "external_traffic_policy": "Local"}
 LOCAL_IN = {"internal_traffic_policy": "Local"}
 
-TABLE = {
+TABLE: dict[str, Any] = {
     "all ready endpoints": ({}, endpoints(A, B), {CLUSTER: ([A, B], "same")}),
     "no endpoints record": ({}, None, {CLUSTER: ("reject", "same")}),
     "endpoints that are not ready do not count": ({}, endpoints(A, other=(B,)), {CLUSTER: ([A], "same")}),
@@ -133,6 +133,7 @@ TABLE = {
     ),
     "an endpoint without a node is nobody's own": (LOCAL_IN, endpoints("10.9.9.9"), {CLUSTER: ("drop", "same")}),
     "headless": ({"cluster_ip": "None"}, endpoints(A), {}),
+    "one that another proxy has": ({"other_proxy": True, "external_ips": ("203.0.113.1",)}, endpoints(A), {}),
     "a name": ({"cluster_ip": "", "service_type": "ExternalName"}, endpoints(A), {}),
     "a node port is at every address of the node": (
         {"service_type": "NodePort", "port": (ServicePort(protocol="UDP", port=53, node_port=30053),)},
@@ -255,6 +256,7 @@ def test_the_health_port_counts_ready_endpoints_of_the_node() -> None:
     assert found is not None
     assert found.local_backends == 0
     assert meaning(service(health_check_node_port=32000), endpoints(A), HERE).health is None
+    assert meaning(service(**local, other_proxy=True), endpoints(A), HERE).health is None
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,15 @@ def test_a_service_keeps_everything_a_load_balancer_needs() -> None:
     assert service["cluster_ips"] == ["10.96.0.9", "fd00::9"]
 
 
+@pytest.mark.parametrize("label", ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"])
+@pytest.mark.parametrize("value", ["", "mesh"])
+def test_a_service_that_its_labels_leave_to_another_proxy_says_so(label: str, value: str) -> None:
+    item = {"metadata": {"name": "web", "namespace": "n", "labels": {label: value}}, "spec": {"clusterIP": "10.96.0.9"}}
+    assert converted(k8s.Service, convert.service, item)["other_proxy"] is True
+    item["metadata"]["labels"] = {"app": "web"}
+    assert "other_proxy" not in converted(k8s.Service, convert.service, item)
+
+
 def test_a_node_keeps_the_addresses_of_known_types() -> None:
     node = converted(
         k8s.Node,
