@@ -75,11 +75,11 @@ def _kind(service: Object, port: Object, node: Node, target: tuple[str, int, str
     if number == port["port"]:
         if address in own:
             return "cluster"
-        if address in spec.get("externalIPs", []):
-            return "external"
         ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress", [])
         if any(one.get("ip") == address and one.get("ipMode", "VIP") == "VIP" for one in ingress):
             return "balancer"
+        if address in spec.get("externalIPs", []):
+            return "external"
     return "node" if number == port.get("nodePort") and address in node.addresses else ""
 
 

@@ -74,9 +74,9 @@ def answering(service: Service) -> Answering:
     cluster = _addresses("clusterIP", service.cluster_ips or (service.cluster_ip,), problems)
     versions = tuple(sorted({version for _, version in cluster}))
     addresses = [(address, Kind.CLUSTER_IP) for address, _ in cluster]
-    for option, texts, kind in (
-        ("externalIPs", service.external_ips, Kind.EXTERNAL_IP),
+    for option, texts, kind in (  # of an address in both lists the source ranges hold
         ("status.loadBalancer.ingress", service.lb_ingress_ips, Kind.LOAD_BALANCER),
+        ("externalIPs", service.external_ips, Kind.EXTERNAL_IP),
     ):
         found = _addresses(option, texts, problems)
         addresses += [(address, kind) for address, version in found if version in versions]

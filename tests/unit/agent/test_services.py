@@ -241,6 +241,17 @@ def test_source_ranges_guard_the_load_balancers_address_alone(
     assert sources == {Kind.CLUSTER_IP: (), Kind.LOAD_BALANCER: expected}
 
 
+def test_source_ranges_guard_an_address_that_is_an_external_one_as_well() -> None:
+    wanted = service(
+        service_type="LoadBalancer",
+        external_ips=("203.0.113.9", "203.0.113.1"),
+        lb_ingress_ips=("203.0.113.9",),
+        loadbalancer_source_ranges=("198.51.100.0/24",),
+    )
+    sources = {one.frontend.address: one.sources for one in meaning(wanted, endpoints(A), HERE).translations}
+    assert sources == {"10.96.0.1": (), "203.0.113.9": ("198.51.100.0/24",), "203.0.113.1": ()}
+
+
 def test_source_ranges_that_are_all_wrong_open_nothing() -> None:
     found = balanced("nonsense")
     assert [one.frontend.kind for one in found.translations] == [Kind.CLUSTER_IP]
