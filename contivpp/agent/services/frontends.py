@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from contivpp.agent.services.model import Claim, Frontend, Kind
+from contivpp.agent.services.model import Frontend, Kind
 from contivpp.model.service import Service, ServicePort
 
 ANYWHERE: Final = ""
@@ -91,9 +91,9 @@ def answering(service: Service) -> Answering:
     return Answering(tuple(ports), versions, tuple(problems))
 
 
-def claims_of(service: Service) -> frozenset[Claim]:
+def claims_of(service: Service) -> frozenset[Frontend]:
     """What a service wants for itself: its addresses with their ports, and its node ports."""
-    return frozenset(frontend.claim for _, frontends in answering(service).ports for frontend in frontends)
+    return frozenset(frontend for _, frontends in answering(service).ports for frontend in frontends)
 
 
 def _frontends(service: Service, port: ServicePort, addresses: Sequence[tuple[str, Kind]]) -> Iterator[Frontend]:

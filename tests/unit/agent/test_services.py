@@ -350,6 +350,21 @@ def test_a_frontend_belongs_to_the_first_by_name_and_to_an_address_before_a_node
     assert claims.put("d/address", there, lambda: HERE.addresses)[0] == ()
 
 
+def test_a_cluster_ip_is_its_services_own_whoever_names_it_as_an_external_one() -> None:
+    claims = Claims()
+    own, port = service(cluster_ip="10.96.0.10"), ("10.96.0.10", "tcp", 80)
+    claims.put("kube-system/dns", own, tuple)
+    thief = service(cluster_ip="10.96.0.2", external_ips=("10.96.0.10",))
+    assert claims.put("a/thief", thief, tuple)[0] == ("kube-system/dns",)
+    assert claims.owner_of(port, is_node_port=False) == "kube-system/dns"
+    assert claims.put("kube-system/dns", service(external_ips=("10.96.0.10",)), tuple)[0] == ("a/thief",)
+    assert claims.owner_of(port, is_node_port=False) == "a/thief"
+    assert claims.put("kube-system/dns", own, tuple)[0] == ("a/thief",)
+    assert claims.owner_of(port, is_node_port=False) == "kube-system/dns"
+    claims.put("kube-system/dns", None, tuple)
+    assert claims.owner_of(port, is_node_port=False) == "a/thief"
+
+
 def test_an_empty_destination_says_what_becomes_of_connections() -> None:
     [translation] = meaning(service(), None, HERE).translations
     assert translation.inside.empty is Empty.REJECT
