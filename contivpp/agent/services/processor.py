@@ -157,8 +157,8 @@ class _Sources:
 
 
 def _serving(port: ServicePort, endpoints: Endpoints | None, place: Place, problems: list[str]) -> list[_Endpoint]:
-    """The endpoints that serve a port: those with a port of its name and protocol, whatever its number."""
-    found: dict[Backend, _Endpoint] = {}
+    """The endpoints that serve a port: those with a port of its name and protocol, whatever its number; each once."""
+    found: dict[tuple[str, int], _Endpoint] = {}
     for subset in endpoints.endpoint_subsets if endpoints is not None else ():
         for served in subset.ports:
             if served.name != port.name or protocol_of(served.protocol) != protocol_of(port.protocol):
@@ -173,9 +173,15 @@ def _serving(port: ServicePort, endpoints: Endpoints | None, place: Place, probl
                 endpoint = _endpoint(address, served.port, ready=ready, place=place)
                 if endpoint is None:
                     problems.append(f"{address.ip!r} cannot be the address of an endpoint")
-                elif endpoint.backend not in found or ready:
-                    found[endpoint.backend] = endpoint
-    return [found[backend] for backend in sorted(found)]
+                else:
+                    place_of = (endpoint.backend.address, endpoint.backend.port)
+                    found[place_of] = max(found.get(place_of, endpoint), endpoint, key=_counts)
+    return [found[place_of] for place_of in sorted(found)]
+
+
+def _counts(endpoint: _Endpoint) -> tuple[bool, bool, bool]:
+    """What one says that counts before others with its address and port: it is ready, it still serves, it is here."""
+    return endpoint.ready, endpoint.ending, endpoint.backend.local
 
 
 def _endpoint(address: EndpointAddress, port: int, *, ready: bool, place: Place) -> _Endpoint | None:

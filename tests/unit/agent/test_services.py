@@ -208,6 +208,19 @@ def test_an_endpoint_in_two_subsets_is_one_and_ready_when_either_says_so() -> No
     assert seen(meaning(service(), Endpoints(endpoint_subsets=subsets), HERE)) == {CLUSTER: ([A], "same")}
 
 
+def test_an_endpoint_that_only_one_subset_says_the_node_of_is_one_and_the_nodes_own() -> None:
+    ports = (EndpointPort(port=8080, protocol="TCP"), EndpointPort(name="more", port=9090, protocol="TCP"))
+    subsets = (
+        EndpointSubset(addresses=(EndpointAddress(ip=A),), ports=ports[:1]),
+        EndpointSubset(addresses=(address(A), address(B)), ports=ports),
+        EndpointSubset(addresses=(EndpointAddress(ip=A),), not_ready_addresses=(ending(B),), ports=ports[:1]),
+    )
+    _, found = meaning(service(**LOCAL_OUT), Endpoints(endpoint_subsets=subsets), HERE).translations
+    assert [(one.address, one.local) for one in found.inside.backends] == [(A, True), (B, False)]
+    assert found.outside is not None
+    assert [one.address for one in found.outside.backends] == [A]
+
+
 def test_affinity_has_its_seconds_and_only_when_it_is_wanted() -> None:
     wanted = meaning(service(session_affinity="ClientIP", session_affinity_timeout=600), endpoints(A), HERE)
     assert [one.affinity for one in wanted.translations] == [600]
