@@ -87,7 +87,7 @@ def meaning(service: Service, endpoints: Endpoints | None, place: Place, *, take
                         port_name=port.name,
                         inside=reach.inside(frontend.kind),
                         outside=reach.outside(frontend.kind),
-                        keep_client=reach.external_local and frontend.kind.is_external,
+                        local=reach.is_local(frontend.kind),
                         sources=sources.of(version) if guarded else (),
                         affinity=_affinity(service),
                     )
@@ -104,7 +104,7 @@ class _Reach:
     """Which endpoints of one port and IP version connections may reach."""
 
     def __init__(self, service: Service, endpoints: Sequence[_Endpoint], place: Place) -> None:
-        self.external_local = is_bound_to_nodes(service)
+        self._external_local = is_bound_to_nodes(service)
         self._internal_local = service.internal_traffic_policy == _LOCAL
         ready = [one for one in endpoints if one.ready]
         near = [one for one in ready if one.backend.local]
@@ -113,13 +113,17 @@ class _Reach:
         self._local = _backends(near or _ending(one for one in endpoints if one.backend.local))
         self._empty = Empty.DROP if self._cluster else Empty.REJECT
 
+    def is_local(self, kind: Kind) -> bool:
+        """Whether a policy keeps connections to the node: all of a cluster IP, those from elsewhere of other kinds."""
+        return self._external_local if kind.is_external else self._internal_local
+
     def inside(self, kind: Kind) -> Destination:
         """For connections from this node."""
         return self._destination(local=self._internal_local and not kind.is_external)
 
     def outside(self, kind: Kind) -> Destination | None:
         """For connections from elsewhere, when they go elsewhere."""
-        there = self._destination(local=self.external_local if kind.is_external else self._internal_local)
+        there = self._destination(local=self.is_local(kind))
         return None if there == self.inside(kind) else there
 
     def _destination(self, *, local: bool) -> Destination:

@@ -198,6 +198,17 @@ def test_a_service_means_what_kube_proxy_makes_of_it(case: str) -> None:
     assert not found.problems
 
 
+@pytest.mark.parametrize(
+    ("policy", "expected"), [({}, []), (LOCAL_IN, [Kind.CLUSTER_IP]), (LOCAL_OUT, [Kind.EXTERNAL_IP])]
+)
+def test_what_a_policy_keeps_to_the_node_is_said_to_be_local_whatever_endpoints_there_are(
+    policy: dict[str, Any], expected: list[Kind]
+) -> None:
+    for record in (endpoints(A, B), endpoints(A), endpoints()):
+        found = meaning(service(**{"external_ips": ("203.0.113.1",), **policy}), record, HERE)
+        assert [one.frontend.kind for one in found.translations if one.local] == expected
+
+
 def test_an_endpoint_in_two_subsets_is_one_and_ready_when_either_says_so() -> None:
     port = (EndpointPort(port=8080, protocol="TCP"),)
     subsets = (
