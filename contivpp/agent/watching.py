@@ -13,21 +13,22 @@ from contivpp.dataplane.vpp.plane import VppDataplane
 from contivpp.dataplane.vpp.values.dhcp import DhcpLease
 
 
-async def host(plane: LinuxDataplane, controller: Controller, *, attaching: bool, through_host: bool) -> None:
+async def host(plane: LinuxDataplane, controller: Controller, *, attaching: bool, routes_of_ours: bool) -> None:
     """Tells the controller of addresses, and once it is in sync the scheduler of links that come and go.
 
     Args:
         plane: the kernel.
         controller: who is told.
         attaching: whether something else is attached to the host's links.
-        through_host: whether routes of ours lead over the host's own links: the kernel drops them with the link.
+        routes_of_ours: whether routes of ours lead over the host's own links or have its addresses as sources: the
+            kernel drops them with the link, or with the address.
     """
     told: set[str] = set()
     gone: set[str] = set()
     async for addresses in plane.watch_host():
         await controller.push(HostChanged(addresses))
-        if through_host and controller.ready.is_set():
-            await controller.push(DownstreamResyncWanted("the host's links changed, and routes lead over them"))
+        if routes_of_ours and controller.ready.is_set():
+            await controller.push(DownstreamResyncWanted("the host's addresses changed, and routes depend on them"))
         if not attaching:
             continue
         names = {link for link, _, _ in addresses}
