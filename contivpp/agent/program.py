@@ -195,7 +195,7 @@ async def _run(
         "healing": controller.healing.run(),
         "startup": startup.run(),
         "identity": identity.run(),
-        "host": watching.host(plane, controller, attaching=vpp is not None, routes_of_ours=vpp is None),
+        "host": watching.host(plane, controller, attaching=vpp is not None),
         "cluster": follower.run(),
         "etcd-probe": EtcdProbe(store, seconds(tuning.remote_db_probing_interval)).run(),
     }
