@@ -1,9 +1,9 @@
 """Policies of the cluster's administrator (policy.networking.k8s.io/v1alpha1): their shapes, and their records.
 
 The API server has them only when somebody installed their definitions. What is asked for and has no meaning here
-(domain names, the `sameLabels` of early definitions, or what a later version adds) becomes a peer that is unknown, and
-the agents fail closed. So peers are read by themselves, and nothing in a selector is passed over: what narrows it must
-not be lost.
+(domain names, the `sameLabels` of early definitions, an operator or a protocol that the definitions do not check, or
+what a later version adds) becomes a peer or a port that is unknown, and the agents fail closed. So peers are read by
+themselves, and nothing in a selector is passed over: what narrows it must not be lost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ PATHS: Final = {
 }
 """Where the API server lists each kind, if it has it."""
 _ACTIONS: Final = ("Allow", "Deny", "Pass")
-_PROTOCOLS: Final = ("TCP", "UDP", "SCTP")
 
 
 class ExactSelector(Selector, frozen=True, forbid_unknown_fields=True):
@@ -149,9 +148,12 @@ def _rule(rule: Rule, peers: tuple[msgspec.Raw, ...] | None) -> AdminRule:
 
 def _peer(item: msgspec.Raw) -> AdminPeer:
     try:
-        peer = _PEER.decode(item)
-    except msgspec.DecodeError as error:
+        return _understood(_PEER.decode(item))
+    except (msgspec.DecodeError, ConversionError) as error:
         return AdminPeer(unknown=f"a peer that is not understood: {error}")
+
+
+def _understood(peer: Peer) -> AdminPeer:
     if peer.nodes is not None:
         return AdminPeer(nodes=selector(peer.nodes))
     if peer.networks:
@@ -166,13 +168,6 @@ def _port(port: Port) -> AdminPort:
         return AdminPort(name=port.named_port)
     if port.port_range is not None:
         found = port.port_range
-        return AdminPort(protocol=_protocol(found.protocol), port=found.start, end_port=found.end)
+        return AdminPort(protocol=found.protocol, port=found.start, end_port=found.end)
     one = port.port_number or PortNumber()
-    return AdminPort(protocol=_protocol(one.protocol), port=one.port)
-
-
-def _protocol(name: str) -> str:
-    if name not in _PROTOCOLS:
-        message = f"protocol {name!r} is unknown: only {', '.join(_PROTOCOLS)} are"
-        raise ConversionError(message)
-    return name
+    return AdminPort(protocol=one.protocol, port=one.port)

@@ -12,6 +12,7 @@ from contivpp.ksr.kubernetes import Changed, Listed
 from contivpp.ksr.reflector import Reflector, reflectors
 from contivpp.model import codec, keys
 from contivpp.model.adminpolicy import AdminPolicy
+from contivpp.policies.index import PolicyIndex
 
 
 def reflector(kind: str = "adminnetworkpolicy") -> Reflector:
@@ -112,12 +113,30 @@ def test_a_peer_with_more_to_it_than_is_understood_is_unknown_and_never_a_wider_
     assert second == {"namespaces": {"match_label": [{"key": "x", "value": "y"}]}}
 
 
+def test_an_operator_or_protocol_that_is_none_spoils_its_peer_or_port_and_not_the_policy() -> None:
+    odd = {"nodes": {"matchExpressions": [{"key": "size", "operator": "Gt", "values": ["3"]}]}}
+    ports = [{"portNumber": {"protocol": "tcp", "port": 80}}, {"portNumber": {"port": 81}}]
+    found = reflected(
+        item(
+            ingress=[{"action": "Deny", "from": [{"namespaces": {}}], "ports": ports}],
+            egress=[{"action": "Deny", "to": [odd, {"networks": ["10.0.0.0/8"]}]}],
+        )
+    )
+    [unknown, networks] = found["egress_rule"][0]["peer"]
+    assert (list(unknown), networks) == (["unknown"], {"networks": ["10.0.0.0/8"]})
+    assert "operator 'Gt' is unknown" in unknown["unknown"]
+    assert found["ingress_rule"][0]["port"] == [{"protocol": "tcp", "port": 80}, {"port": 81}]
+    index = PolicyIndex()
+    index.put("adminnetworkpolicy", "p", codec.decode(AdminPolicy, json.dumps(found).encode()))
+    [problems] = index.problems().values()
+    assert len(problems) == 2
+
+
 @pytest.mark.parametrize(
     "spec",
     [
         {"subject": {}},
         {"ingress": [{"action": "Ask", "from": []}]},
-        {"egress": [{"action": "Deny", "to": [], "ports": [{"portNumber": {"protocol": "ICMP", "port": 1}}]}]},
         {"subject": {"namespaces": {"matchLabels": {"a": "b"}, "matchFields": []}}},
         {"subject": {"namespaces": {"matchExpressions": [{"key": "a", "operator": "Gt"}]}}},
     ],
