@@ -195,12 +195,7 @@ async def _run(
         "healing": controller.healing.run(),
         "startup": startup.run(),
         "identity": identity.run(),
-        "host": watching.host(
-            plane,
-            controller,
-            attaching=vpp is not None,
-            through_host=vpp is None and not settings.config.has_overlay,
-        ),
+        "host": watching.host(plane, controller, attaching=vpp is not None),
         "cluster": follower.run(),
         "etcd-probe": EtcdProbe(store, seconds(tuning.remote_db_probing_interval)).run(),
     }

@@ -67,6 +67,7 @@ def _frontend(translation: Translation) -> dict[str, Any]:
         "portName": translation.port_name,
         "inside": _destination(translation.inside),
         "outside": None if translation.outside is None else _destination(translation.outside),
+        "local": translation.local,
         "sources": list(translation.sources),
         "affinitySeconds": translation.affinity,
     }

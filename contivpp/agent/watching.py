@@ -7,27 +7,32 @@ from collections.abc import Iterable
 from contivpp.agent.controller import Controller
 from contivpp.agent.events import DataPlaneAppeared, DownstreamResyncWanted, HostChanged, Lease, LeasesRead, NicStolen
 from contivpp.agent.stolen import StolenNic
+from contivpp.dataplane.linux.host import HostAddress
 from contivpp.dataplane.linux.plane import LinuxDataplane
 from contivpp.dataplane.linux.values import LinkName, link_name_key
 from contivpp.dataplane.vpp.plane import VppDataplane
 from contivpp.dataplane.vpp.values.dhcp import DhcpLease
 
 
-async def host(plane: LinuxDataplane, controller: Controller, *, attaching: bool, through_host: bool) -> None:
+async def host(plane: LinuxDataplane, controller: Controller, *, attaching: bool) -> None:
     """Tells the controller of addresses, and once it is in sync the scheduler of links that come and go.
+
+    Routes of ours have the host's addresses as sources, or lead over its links: the kernel drops them together.
 
     Args:
         plane: the kernel.
         controller: who is told.
         attaching: whether something else is attached to the host's links.
-        through_host: whether routes of ours lead over the host's own links: the kernel drops them with the link.
     """
     told: set[str] = set()
     gone: set[str] = set()
+    before: tuple[HostAddress, ...] = ()
     async for addresses in plane.watch_host():
         await controller.push(HostChanged(addresses))
-        if through_host and controller.ready.is_set():
-            await controller.push(DownstreamResyncWanted("the host's links changed, and routes lead over them"))
+        moved = addresses == before or _only_addresses(addresses) != _only_addresses(before)
+        before = addresses
+        if moved and controller.ready.is_set():
+            await controller.push(DownstreamResyncWanted("the host's addresses changed, and routes depend on them"))
         if not attaching:
             continue
         names = {link for link, _, _ in addresses}
@@ -40,6 +45,11 @@ async def host(plane: LinuxDataplane, controller: Controller, *, attaching: bool
         told, gone = names, set()
         if news:
             await controller.scheduler.notify(news)
+
+
+def _only_addresses(found: Iterable[HostAddress]) -> list[HostAddress]:
+    """Without the links that have none."""
+    return [one for one in found if one[1]]
 
 
 async def vpp(plane: VppDataplane, controller: Controller) -> None:

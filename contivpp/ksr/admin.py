@@ -1,7 +1,9 @@
 """Policies of the cluster's administrator (policy.networking.k8s.io/v1alpha1): their shapes, and their records.
 
 The API server has them only when somebody installed their definitions. What is asked for and has no meaning here
-(domain names, or what a later version adds) becomes a peer that is unknown, and the agents fail closed.
+(domain names, the `sameLabels` of early definitions, an operator or a protocol that the definitions do not check, or
+what a later version adds) becomes a peer or a port that is unknown, and the agents fail closed. So peers are read by
+themselves, and nothing in a selector is passed over: what narrows it must not be lost.
 """
 
 from __future__ import annotations
@@ -21,27 +23,32 @@ PATHS: Final = {
 }
 """Where the API server lists each kind, if it has it."""
 _ACTIONS: Final = ("Allow", "Deny", "Pass")
-_PROTOCOLS: Final = ("TCP", "UDP", "SCTP")
 
 
-class SelectedPods(Object, frozen=True):
+class ExactSelector(Selector, frozen=True, forbid_unknown_fields=True):
+    """A label selector, and nothing else."""
+
+
+class SelectedPods(Object, frozen=True, forbid_unknown_fields=True):
     """Pods of namespaces."""
 
-    namespace_selector: Selector = Selector()
-    pod_selector: Selector = Selector()
+    namespace_selector: ExactSelector
+    pod_selector: ExactSelector
 
 
 class Subject(Object, frozen=True):
     """Whom a policy speaks of."""
 
-    namespaces: Selector | None = None
+    namespaces: ExactSelector | None = None
     pods: SelectedPods | None = None
 
 
-class Peer(Subject, frozen=True):
+class Peer(Object, frozen=True, forbid_unknown_fields=True):
     """Whom a rule speaks of; one of them is set."""
 
-    nodes: Selector | None = None
+    namespaces: ExactSelector | None = None
+    pods: SelectedPods | None = None
+    nodes: ExactSelector | None = None
     networks: tuple[str, ...] | None = None
     domain_names: tuple[str, ...] | None = None
 
@@ -74,8 +81,8 @@ class Rule(Object, frozen=True, rename={"from_": "from"}):
 
     name: str = ""
     action: str = ""
-    from_: tuple[Peer, ...] | None = None
-    to: tuple[Peer, ...] | None = None
+    from_: tuple[msgspec.Raw, ...] | None = None
+    to: tuple[msgspec.Raw, ...] | None = None
     ports: tuple[Port, ...] | None = None
 
 
@@ -93,6 +100,9 @@ class AdminNetworkPolicy(Object, frozen=True):
 
     metadata: Metadata
     spec: Spec = msgspec.field(default_factory=Spec)
+
+
+_PEER: Final = msgspec.json.Decoder(Peer)
 
 
 def policy(item: AdminNetworkPolicy) -> AdminPolicy:
@@ -115,7 +125,7 @@ def policy(item: AdminNetworkPolicy) -> AdminPolicy:
     )
 
 
-def _selected(subject: Subject) -> dict[str, Any]:
+def _selected(subject: Subject | Peer) -> dict[str, Any]:
     if subject.pods is not None:
         return {
             "namespaces": selector(subject.pods.namespace_selector),
@@ -124,7 +134,7 @@ def _selected(subject: Subject) -> dict[str, Any]:
     return {} if subject.namespaces is None else {"namespaces": selector(subject.namespaces)}
 
 
-def _rule(rule: Rule, peers: tuple[Peer, ...] | None) -> AdminRule:
+def _rule(rule: Rule, peers: tuple[msgspec.Raw, ...] | None) -> AdminRule:
     if rule.action not in _ACTIONS:
         message = f"action {rule.action!r} is unknown: only {', '.join(_ACTIONS)} are"
         raise ConversionError(message)
@@ -136,7 +146,14 @@ def _rule(rule: Rule, peers: tuple[Peer, ...] | None) -> AdminRule:
     )
 
 
-def _peer(peer: Peer) -> AdminPeer:
+def _peer(item: msgspec.Raw) -> AdminPeer:
+    try:
+        return _understood(_PEER.decode(item))
+    except (msgspec.DecodeError, ConversionError) as error:
+        return AdminPeer(unknown=f"a peer that is not understood: {error}")
+
+
+def _understood(peer: Peer) -> AdminPeer:
     if peer.nodes is not None:
         return AdminPeer(nodes=selector(peer.nodes))
     if peer.networks:
@@ -151,13 +168,6 @@ def _port(port: Port) -> AdminPort:
         return AdminPort(name=port.named_port)
     if port.port_range is not None:
         found = port.port_range
-        return AdminPort(protocol=_protocol(found.protocol), port=found.start, end_port=found.end)
+        return AdminPort(protocol=found.protocol, port=found.start, end_port=found.end)
     one = port.port_number or PortNumber()
-    return AdminPort(protocol=_protocol(one.protocol), port=one.port)
-
-
-def _protocol(name: str) -> str:
-    if name not in _PROTOCOLS:
-        message = f"protocol {name!r} is unknown: only {', '.join(_PROTOCOLS)} are"
-        raise ConversionError(message)
-    return name
+    return AdminPort(protocol=one.protocol, port=one.port)

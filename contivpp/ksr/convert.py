@@ -28,6 +28,8 @@ from contivpp.model.service import IntOrString, Service, ServicePort, TargetType
 
 ANNOTATIONS = "contivpp.io"
 DEFAULT_AFFINITY_SECONDS = 10800
+_NOT_PROXIED = frozenset({"service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"})
+"""Labels that, with any value, tell the cluster's proxy to leave a service alone."""
 _ADDRESS_TYPES = {
     "Hostname": AddressType.HOST_NAME,
     "ExternalIP": AddressType.EXTERNAL_IP,
@@ -160,6 +162,7 @@ def service(item: k8s.Service) -> Service:
         cluster_ips=cluster_ips if len(cluster_ips) > 1 else (),
         ip_families=(spec.ip_families or ()) if len(cluster_ips) > 1 else (),
         publish_not_ready_addresses=spec.publish_not_ready_addresses,
+        other_proxy=not _NOT_PROXIED.isdisjoint(item.metadata.labels or ()),
     )
 
 

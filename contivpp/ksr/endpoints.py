@@ -86,7 +86,7 @@ def _address(endpoint: k8s.SliceEndpoint, ip: str) -> EndpointAddress:
         host_name=endpoint.hostname,
         node_name=endpoint.node_name,
         target_ref=_reference(endpoint.target_ref),
-        serving=terminating and bool(endpoint.conditions.serving),
+        serving=terminating and endpoint.conditions.serving is not False,
         terminating=terminating,
         zone=endpoint.zone,
         hint_zones=tuple(one.name for one in hints.for_zones or ()),

@@ -257,7 +257,7 @@ class Reference(Object, frozen=True):
 
 
 class Conditions(Object, frozen=True):
-    """Conditions of an endpoint; unknown ones are absent."""
+    """Conditions of an endpoint; of absent ones `ready` and `serving` mean true, `terminating` false."""
 
     ready: bool | None = None
     serving: bool | None = None

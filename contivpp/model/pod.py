@@ -61,3 +61,8 @@ class Pod(Record, frozen=True):
     host_network: bool = False
     terminated: bool = False
     node_name: str = ""
+
+
+def on_host_network(pod: Pod) -> bool:
+    """Whether a pod uses its node's addresses; the original's records say it only by the address."""
+    return pod.host_network or (bool(pod.ip_address) and pod.ip_address == pod.host_ip_address)

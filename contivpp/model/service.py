@@ -37,6 +37,7 @@ class Service(Record, frozen=True):
 
     `session_affinity_timeout` is in seconds, 0 without affinity. `cluster_ips` is only filled for dual stack,
     `lb_proxy_ips` holds the ingress addresses that are to be answered by the load balancer (ipMode Proxy).
+    `other_proxy` is true when labels leave the service to another proxy, or have it taken for a headless one.
     """
 
     name: str = ""
@@ -60,3 +61,4 @@ class Service(Record, frozen=True):
     traffic_distribution: str = ""
     publish_not_ready_addresses: bool = False
     lb_proxy_ips: tuple[str, ...] = ()
+    other_proxy: bool = False

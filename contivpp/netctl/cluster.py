@@ -119,11 +119,6 @@ def pod_name(pod: Pod) -> str:
     return f"{pod.namespace}/{pod.name}"
 
 
-def on_host_network(pod: Pod) -> bool:
-    """Whether a pod uses its node's addresses; the original's records say it only by the address."""
-    return pod.host_network or (bool(pod.ip_address) and pod.ip_address == pod.host_ip_address)
-
-
 async def read_cluster(store: Reader) -> Cluster:
     """Reads the cluster.
 

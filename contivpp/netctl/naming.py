@@ -14,8 +14,9 @@ from typing import Any, Final, Self
 
 from contivpp.model import sandbox
 from contivpp.model.addressplan import AddressPlanError, part_of_node
+from contivpp.model.pod import on_host_network
 from contivpp.netctl.agents import Agents
-from contivpp.netctl.cluster import Cluster, ClusterNode, on_host_network, pod_name
+from contivpp.netctl.cluster import Cluster, ClusterNode, pod_name
 
 _TUNNEL: Final = "vxlan-default-"
 _PLAN: Final = (

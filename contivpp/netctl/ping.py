@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from contivpp.model.pod import Pod
+from contivpp.model.pod import Pod, on_host_network
 from contivpp.netctl.agents import Agents, refusal
-from contivpp.netctl.cluster import Cluster, on_host_network, pod_name
+from contivpp.netctl.cluster import Cluster, pod_name
 from contivpp.netctl.errors import AgentError, NetctlError
 from contivpp.netctl.report import Column, Report, Table, exit_code
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from contivpp.model.pod import Pod
+from contivpp.model.pod import Pod, on_host_network
 from contivpp.netctl.agents import Agents
-from contivpp.netctl.cluster import Cluster, ClusterNode, on_host_network, pod_name
+from contivpp.netctl.cluster import Cluster, ClusterNode, pod_name
 from contivpp.netctl.errors import AgentError
 from contivpp.netctl.nodes import why_unreachable
 from contivpp.netctl.report import Column, Report, Table, exit_code

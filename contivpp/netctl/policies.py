@@ -15,10 +15,10 @@ from typing import Any, Final
 from contivpp.model import keys
 from contivpp.model.codec import DecodeError
 from contivpp.model.nodeconfig import Unreadable
-from contivpp.model.pod import Pod
+from contivpp.model.pod import Pod, on_host_network
 from contivpp.netctl.agents import Agents
 from contivpp.netctl.arguments import port_of
-from contivpp.netctl.cluster import Cluster, ClusterNode, Reader, on_host_network, pod_name, read_cluster
+from contivpp.netctl.cluster import Cluster, ClusterNode, Reader, pod_name, read_cluster
 from contivpp.netctl.errors import AgentError
 from contivpp.netctl.report import Column, Report, Table, exit_code
 from contivpp.policies.explain import NO_PORTS, Connection, Verdict, fingerprint, segments, verdict

@@ -23,7 +23,7 @@ class FrontendRow:
 
     Attributes:
         backends: "address:port" of all that any node sends connections to, sorted.
-        local: whether some connections keep to backends of the node that they get to.
+        local: whether a traffic policy keeps some connections to backends of the node that they get to.
         programmed: names of the nodes that have it; of `nodes`, all that should.
     """
 
@@ -96,7 +96,7 @@ def _row(item: Mapping[str, Any], frontend: Mapping[str, Any], node: str) -> Fro
         address=frontend["address"],
         port=f"{frontend['port']}/{frontend['protocol']}",
         backends=sorted(backends),
-        local=outside is not None,
+        local=frontend.get("local", outside is not None),  # an agent of an earlier release does not say it
         nodes=[node],
         programmed=[node] if item["programmed"] else [],
     )

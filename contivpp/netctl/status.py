@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from contivpp.model.pod import on_host_network
 from contivpp.netctl.agents import Agents
-from contivpp.netctl.cluster import Cluster, ClusterNode, Reader, on_host_network, read_cluster
+from contivpp.netctl.cluster import Cluster, ClusterNode, Reader, read_cluster
 from contivpp.netctl.errors import AgentError, ExitCode
 from contivpp.netctl.ksr import Ksr, read_ksr
 from contivpp.netctl.nodes import NO_ID, UNREACHABLE, complaints, state_name, why_unreachable

@@ -1,7 +1,8 @@
 """What of a pod matters to policies: its labels, its addresses, and the ports that it has a name for.
 
 A pod on the host network is no pod to a selector: its packets are its node's, and only blocks of addresses speak of
-them. Nor is one that has ended, whose address may be somebody else's already. Source: the Kubernetes API.
+them. One that has ended is nobody's peer, for its address may be somebody else's already; but where its sandbox still
+is its policies hold: Kubernetes may call a pod failed while its containers still run. Source: the Kubernetes API.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from contivpp.model.node import AddressType, Node
-from contivpp.model.pod import Pod
+from contivpp.model.pod import Pod, on_host_network
 from contivpp.policies.model import Block
 from contivpp.policies.selectors import labels_of
 
@@ -34,8 +35,8 @@ class PodFacts(NamedTuple):
 
 
 def is_peer(pod: Pod) -> bool:
-    """Whether selectors of policies see a pod; the original's records say the host network only by the address."""
-    return not (pod.terminated or pod.host_network or (pod.ip_address and pod.ip_address == pod.host_ip_address))
+    """Whether selectors of peers see a pod."""
+    return not (pod.terminated or on_host_network(pod))
 
 
 def pod_labels(pod: Pod) -> Mapping[str, str]:

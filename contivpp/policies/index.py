@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from contivpp.model import keys
 from contivpp.model.bulk import building
+from contivpp.model.pod import on_host_network
 from contivpp.policies.facts import PodFacts, facts_of, is_peer
 from contivpp.policies.members import Moves, PeerSets, Pods
 from contivpp.policies.model import FREE, Kind, PeerSet, Tables
@@ -91,9 +92,9 @@ class PolicyIndex:
         return facts_of(pod, self._pods.get(pod))
 
     def tables_of(self, pod: str) -> Tables:
-        """The tables of any pod of the cluster, worked out anew."""
+        """The tables of any pod of the cluster that has a sandbox, worked out anew."""
         record = self._pods.get(pod)
-        if record is not None and not is_peer(record):
+        if record is not None and on_host_network(record):
             return FREE
         facts = facts_of(pod, record)
         return tables_of(facts, self._namespaces.labels.get(facts.namespace), self._concerning(facts))

@@ -89,14 +89,14 @@ def address_of(end: End, like: str) -> str:
 
 def may_leave(cluster: Cluster, source: End, target: End, protocol: str, port: int, address: str) -> bool:
     """Whether the source's egress lets it out."""
-    if not isinstance(source, Pod) or source.host_network or source.ended:
+    if not isinstance(source, Pod) or source.host_network:
         return True
     return _verdict(cluster, source, "Egress", target, address, protocol, port)
 
 
 def may_come(cluster: Cluster, source: End, target: End, protocol: str, port: int, address: str) -> bool:
     """Whether the target's ingress lets it in; `address` is the source's."""
-    if not isinstance(target, Pod) or target.host_network or target.ended:
+    if not isinstance(target, Pod) or target.host_network:
         return True
     if address in cluster.nodes.get(target.node, ({}, ()))[1]:  # its own node
         return True
@@ -168,6 +168,8 @@ def _rule_matches(rule: Manifest, namespace: str, question: Any) -> bool:
     ports = rule.get("ports")
     if not ports:
         return True
+    if direction == "Egress" and isinstance(peer, Pod) and peer.ended:
+        ports = [one for one in ports if not isinstance(one.get("port"), str)]
     listener = pod if direction == "Ingress" else peer
     return any(_port_matches(one, listener, protocol, port) for one in ports)
 
@@ -197,7 +199,7 @@ def _port_matches(wanted: Manifest, listener: End, protocol: str, port: int) -> 
     if number is None:
         return True
     if isinstance(number, str):
-        if not isinstance(listener, Pod) or listener.host_network or listener.ended:
+        if not isinstance(listener, Pod) or listener.host_network:
             return False
         return (number, protocol, port) in listener.ports
     return number <= port <= wanted.get("endPort", number)
@@ -207,7 +209,7 @@ def _admin_action(policy: Manifest, question: Any) -> str | None:
     """What the first rule that matches says."""
     cluster, pod, direction, peer, address, protocol, port = question
     spec = policy["spec"]
-    if not _pods_match(spec["subject"], cluster, pod):
+    if not _pods_match(spec["subject"], cluster, pod):  # also one that has ended, while its sandbox is there
         return None
     for rule in spec.get(direction.lower()) or []:
         peers = rule["from" if direction == "Ingress" else "to"]
@@ -221,7 +223,7 @@ def _admin_action(policy: Manifest, question: Any) -> str | None:
 
 
 def _pods_match(wanted: Manifest, cluster: Cluster, pod: End) -> bool:
-    if not isinstance(pod, Pod) or pod.host_network or pod.ended:
+    if not isinstance(pod, Pod) or pod.host_network:
         return False
     if "namespaces" in wanted:
         return selects(wanted["namespaces"], cluster.namespaces[pod.namespace])
@@ -238,7 +240,7 @@ def _admin_peer_matches(wanted: Manifest, cluster: Cluster, peer: End, address: 
         return any(
             address in addresses and selects(wanted["nodes"], labels) for labels, addresses in cluster.nodes.values()
         )
-    return _pods_match(wanted, cluster, peer)
+    return not (isinstance(peer, Pod) and peer.ended) and _pods_match(wanted, cluster, peer)
 
 
 def _admin_port_matches(wanted: Manifest, listener: End, protocol: str, port: int) -> bool:

@@ -75,11 +75,11 @@ def _kind(service: Object, port: Object, node: Node, target: tuple[str, int, str
     if number == port["port"]:
         if address in own:
             return "cluster"
-        if address in spec.get("externalIPs", []):
-            return "external"
         ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress", [])
         if any(one.get("ip") == address and one.get("ipMode", "VIP") == "VIP" for one in ingress):
             return "balancer"
+        if address in spec.get("externalIPs", []):
+            return "external"
     return "node" if number == port.get("nodePort") and address in node.addresses else ""
 
 
@@ -144,7 +144,7 @@ def _chosen(endpoints: Sequence[tuple[str, int, Object]], node: Node, *, local: 
         ending = []
         for one in endpoints:
             conditions = one[2].get("conditions", {})
-            if conditions.get("serving") and conditions.get("terminating"):
+            if conditions.get("serving", True) and conditions.get("terminating"):
                 ending.append(one)
         return ending
     if local:

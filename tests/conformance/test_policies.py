@@ -83,6 +83,18 @@ def test_the_own_node_always_reaches_its_pods_and_others_by_their_address_only(
 
 
 @pytest.mark.representative
+def test_hosts_of_other_nodes_are_matched_by_their_nodes_addresses(nine: Nine, world: World, version: int) -> None:
+    target = nine.ends["x/a"]
+    own, *others = sorted(world.hosts.values(), key=lambda host: host.node != target.node)
+    block = {"ipBlock": {"cidr": f"{others[0].address(version)}/{32 if version == 4 else 128}"}}
+    nine.apply(one_way("Ingress", [{"peers": [block], "ports": [{"port": 80}]}]))
+    assert nine.wrong(version) == {}
+    probes = [Probe(host, target.address(version), 80) for host in (own, *others)]
+    reached = [result.reached for result in world.probe(probes)]
+    assert reached == [True, True, *(False for _ in others[1:])]
+
+
+@pytest.mark.representative
 def test_a_connection_that_a_new_policy_forbids_is_cut_and_others_are_not(nine: Nine, version: int) -> None:
     address = nine.ends["y/a"].address(version)
     stations = {name: nine.ends[name].station for name in ("x/a", "x/b")}

@@ -5,7 +5,8 @@ node need the tunnel (nobody outside routes pod addresses back), while the node'
 take it (they carry the tunnel): so the tunnel's route to it is in a table of its own that a rule gives to the
 pods' addresses only. Without the overlay the other node itself is the next hop of what lives there, and both are on
 one network. Everything is said once per IP family of the plan; tunnels are of the family of the node's first
-address. Addresses, names and MACs: spec/agent.md 7, 8.1, 8.4, 8.5.
+address. What the node itself sends to pods through the tunnel has its address as Kubernetes knows it, for that is how
+policies of other nodes' pods name it. Addresses, names and MACs: spec/agent.md 7, 8.1, 8.4, 8.5.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class LinuxConnectivity:
             for family in plan.families:
                 next_hop = str(family.vxlan_address(node.id).ip)
                 values.append(Neighbour(link=VXLAN, address=next_hop, mac=mac))
-                values += _routes(node, family, via=next_hop, link=VXLAN)
+                values += _routes(node, family, via=next_hop, link=VXLAN, source=_known_as(own, family.version))
         return by_key(*values)
 
     def management_address(
@@ -172,6 +173,11 @@ def in_pod(link: str, address: str, gateway: str, gateway_mac: str, *, mtu: int 
     yield Neighbour(link=link, address=gateway, mac=gateway_mac)
 
 
-def _routes(node: RemoteNode, family: AddressPlan, *, via: str, link: str = "") -> Iterator[Route]:
-    for subnet in (family.pod_subnet(node.id), family.host_link_subnet(node.id)):
-        yield Route(to=str(subnet), via=via, link=link)
+def _known_as(own: OwnNode, version: int) -> str:
+    """The node's address that Kubernetes knows as well, which pods elsewhere answer to by the tunnel; "" for none."""
+    return next((one for one in map(ip_of, own.addresses) if one in own.management and version_of(one) == version), "")
+
+
+def _routes(node: RemoteNode, family: AddressPlan, *, via: str, link: str = "", source: str = "") -> Iterator[Route]:
+    yield Route(to=str(family.pod_subnet(node.id)), via=via, link=link, source=source)
+    yield Route(to=str(family.host_link_subnet(node.id)), via=via, link=link)

@@ -142,16 +142,25 @@ def on_host(link: str, own: OwnNode, plan: AddressPlan, vpp_mac: str) -> Iterato
         vpp = str(family.host_link_vpp(own.id))
         yield Address(link, f"{family.host_link_linux(own.id)}/{family.host_link_prefix}")
         yield Neighbour(link, vpp, vpp_mac)
-        behind = [family.pod_subnet_all, family.host_link_subnet_all]
+        source = "" if own.stolen is not None else _known_as(own, family.version)
+        yield Route(str(family.pod_subnet_all), via=vpp, link=link, source=source)
+        yield Route(str(family.host_link_subnet_all), via=vpp, link=link)
         if family.service_subnet is not None:
-            behind.append(family.service_subnet)
-        yield from (Route(str(subnet), via=vpp, link=link) for subnet in behind)
+            yield Route(str(family.service_subnet), via=vpp, link=link)
         if own.stolen is not None:
             yield from _as_before(link, own, own.stolen, family.version, vpp)
             continue
         for address in map(ip_of, own.addresses):
             if version_of(address) == family.version and address not in {*own.management, *own.host}:
                 yield Route(only(address), via=vpp, link=link)
+
+
+def _known_as(own: OwnNode, version: int) -> str:
+    """The address that Kubernetes knows the host by, if the host really has it: so policies of pods elsewhere name it.
+
+    Only pods answer to it by way of VPP: what goes to services may end at a host, which would answer by another link.
+    """
+    return next((one for one in own.management if one in own.host and version_of(one) == version), "")
 
 
 def _as_before(link: str, own: OwnNode, stolen: Stolen, version: int, vpp: str) -> Iterator[Any]:

@@ -1,7 +1,8 @@
 """Services on this node: one service is one unit, and what all of them share is another.
 
 A service that changes renders itself; others only when it takes a frontend from them or leaves them one: of several
-that claim the same address and port, the first by "namespace/name" has it, and an address before a node port.
+that claim the same address and port, the one whose cluster IP it is has it, then the first by "namespace/name", and an
+address before a node port.
 """
 
 from __future__ import annotations

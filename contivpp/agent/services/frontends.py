@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from contivpp.agent.services.model import Claim, Frontend, Kind
+from contivpp.agent.services.model import Frontend, Kind
 from contivpp.model.service import Service, ServicePort
 
 ANYWHERE: Final = ""
@@ -38,8 +38,10 @@ class Answering:
 
 
 def is_translated(service: Service) -> bool:
-    """Whether a service has an address of its own: a headless one has not, nor one that is a name."""
-    return service.service_type != "ExternalName" and service.cluster_ip not in ("", "None")
+    """Whether a service has an address of its own, which nobody else answers: a headless one or a name has none."""
+    if service.other_proxy or service.service_type == "ExternalName":
+        return False
+    return service.cluster_ip not in ("", "None")
 
 
 def has_node_ports(service: Service) -> bool:
@@ -72,9 +74,9 @@ def answering(service: Service) -> Answering:
     cluster = _addresses("clusterIP", service.cluster_ips or (service.cluster_ip,), problems)
     versions = tuple(sorted({version for _, version in cluster}))
     addresses = [(address, Kind.CLUSTER_IP) for address, _ in cluster]
-    for option, texts, kind in (
-        ("externalIPs", service.external_ips, Kind.EXTERNAL_IP),
+    for option, texts, kind in (  # of an address in both lists the source ranges hold
         ("status.loadBalancer.ingress", service.lb_ingress_ips, Kind.LOAD_BALANCER),
+        ("externalIPs", service.external_ips, Kind.EXTERNAL_IP),
     ):
         found = _addresses(option, texts, problems)
         addresses += [(address, kind) for address, version in found if version in versions]
@@ -89,9 +91,9 @@ def answering(service: Service) -> Answering:
     return Answering(tuple(ports), versions, tuple(problems))
 
 
-def claims_of(service: Service) -> frozenset[Claim]:
+def claims_of(service: Service) -> frozenset[Frontend]:
     """What a service wants for itself: its addresses with their ports, and its node ports."""
-    return frozenset(frontend.claim for _, frontends in answering(service).ports for frontend in frontends)
+    return frozenset(frontend for _, frontends in answering(service).ports for frontend in frontends)
 
 
 def _frontends(service: Service, port: ServicePort, addresses: Sequence[tuple[str, Kind]]) -> Iterator[Frontend]:

@@ -74,8 +74,8 @@ class Translation:
     Attributes:
         port_name: of the service's port; "" for the only one.
         outside: None when it is the same as `inside`.
-        keep_client: whether backends must see the client's address whatever it costs; else it is hidden where replies
-            would not come back otherwise.
+        local: whether a traffic policy keeps connections to the backends of the node that they get to: all of a cluster
+            IP, else those from elsewhere.
         sources: the subnets that may connect, sorted; empty for all.
         affinity: for how many seconds after its last connection a client keeps its backend; 0 for one connection.
     """
@@ -84,7 +84,7 @@ class Translation:
     port_name: str
     inside: Destination
     outside: Destination | None = None
-    keep_client: bool = False
+    local: bool = False
     sources: tuple[str, ...] = ()
     affinity: int = 0
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from contivpp.agent.services.frontends import ANYWHERE, answering, protocol_of, usable_address
+from contivpp.agent.services.frontends import ANYWHERE, answering, is_translated, protocol_of, usable_address
 from contivpp.agent.services.model import (
     Backend,
     Claim,
@@ -87,7 +87,7 @@ def meaning(service: Service, endpoints: Endpoints | None, place: Place, *, take
                         port_name=port.name,
                         inside=reach.inside(frontend.kind),
                         outside=reach.outside(frontend.kind),
-                        keep_client=reach.external_local and frontend.kind.is_external,
+                        local=reach.is_local(frontend.kind),
                         sources=sources.of(version) if guarded else (),
                         affinity=_affinity(service),
                     )
@@ -104,7 +104,7 @@ class _Reach:
     """Which endpoints of one port and IP version connections may reach."""
 
     def __init__(self, service: Service, endpoints: Sequence[_Endpoint], place: Place) -> None:
-        self.external_local = is_bound_to_nodes(service)
+        self._external_local = is_bound_to_nodes(service)
         self._internal_local = service.internal_traffic_policy == _LOCAL
         ready = [one for one in endpoints if one.ready]
         near = [one for one in ready if one.backend.local]
@@ -113,13 +113,17 @@ class _Reach:
         self._local = _backends(near or _ending(one for one in endpoints if one.backend.local))
         self._empty = Empty.DROP if self._cluster else Empty.REJECT
 
+    def is_local(self, kind: Kind) -> bool:
+        """Whether a policy keeps connections to the node: all of a cluster IP, those from elsewhere of other kinds."""
+        return self._external_local if kind.is_external else self._internal_local
+
     def inside(self, kind: Kind) -> Destination:
         """For connections from this node."""
         return self._destination(local=self._internal_local and not kind.is_external)
 
     def outside(self, kind: Kind) -> Destination | None:
         """For connections from elsewhere, when they go elsewhere."""
-        there = self._destination(local=self.external_local if kind.is_external else self._internal_local)
+        there = self._destination(local=self.is_local(kind))
         return None if there == self.inside(kind) else there
 
     def _destination(self, *, local: bool) -> Destination:
@@ -157,8 +161,8 @@ class _Sources:
 
 
 def _serving(port: ServicePort, endpoints: Endpoints | None, place: Place, problems: list[str]) -> list[_Endpoint]:
-    """The endpoints that serve a port: those with a port of its name and protocol, whatever its number."""
-    found: dict[Backend, _Endpoint] = {}
+    """The endpoints that serve a port: those with a port of its name and protocol, whatever its number; each once."""
+    found: dict[tuple[str, int], _Endpoint] = {}
     for subset in endpoints.endpoint_subsets if endpoints is not None else ():
         for served in subset.ports:
             if served.name != port.name or protocol_of(served.protocol) != protocol_of(port.protocol):
@@ -173,9 +177,15 @@ def _serving(port: ServicePort, endpoints: Endpoints | None, place: Place, probl
                 endpoint = _endpoint(address, served.port, ready=ready, place=place)
                 if endpoint is None:
                     problems.append(f"{address.ip!r} cannot be the address of an endpoint")
-                elif endpoint.backend not in found or ready:
-                    found[endpoint.backend] = endpoint
-    return [found[backend] for backend in sorted(found)]
+                else:
+                    place_of = (endpoint.backend.address, endpoint.backend.port)
+                    found[place_of] = max(found.get(place_of, endpoint), endpoint, key=_counts)
+    return [found[place_of] for place_of in sorted(found)]
+
+
+def _counts(endpoint: _Endpoint) -> tuple[bool, bool, bool]:
+    """What one says that counts before others with its address and port: it is ready, it still serves, it is here."""
+    return endpoint.ready, endpoint.ending, endpoint.backend.local
 
 
 def _endpoint(address: EndpointAddress, port: int, *, ready: bool, place: Place) -> _Endpoint | None:
@@ -222,7 +232,7 @@ def _affinity(service: Service) -> int:
 
 def _health(service: Service, local: set[str]) -> HealthCheck | None:
     wanted = service.service_type == "LoadBalancer" and service.external_traffic_policy == _LOCAL
-    if wanted and 1 <= service.health_check_node_port <= _LAST_PORT:
+    if wanted and is_translated(service) and 1 <= service.health_check_node_port <= _LAST_PORT:
         name = f"{service.namespace}/{service.name}"
         return HealthCheck(name, service.health_check_node_port, len(local))
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -89,6 +90,28 @@ async def test_the_record_of_a_node_moves_its_tunnels_without_a_restart(cluster:
         await store.delete(key)
         eventually(lambda: tunnels_from("10.201.0.1"))
         eventually(lambda: a.ping(c.address))
+
+
+@pytest.mark.parametrize("seconds", [0, 1])
+async def test_routes_are_there_again_when_the_nodes_address_went_and_came_back(
+    cluster: TestCluster, seconds: int
+) -> None:
+    one, two = await cluster.up(1, 2)
+    a, c = cluster.pod("a"), cluster.pod("c")
+    one.add(a)
+    two.add(c)
+    eventually(lambda: a.ping(c.address))
+
+    def routes() -> str:
+        return ip("route", "show", "proto", "77", netns=one.netns)
+
+    before = routes()
+    assert f"src {one.address}" in before
+    ip("addr", "del", f"{one.address}/24", "dev", "eth0", netns=one.netns)
+    time.sleep(seconds)
+    ip("addr", "add", f"{one.address}/24", "dev", "eth0", netns=one.netns)
+    eventually(lambda: routes() == before)
+    assert a.ping(c.address)
 
 
 async def test_verification_finds_and_mends_what_somebody_broke(cluster: TestCluster) -> None:

@@ -162,6 +162,7 @@ async def test_services_and_what_is_refused_are_told(cluster: TestCluster) -> No
         "backends": [{"address": "10.1.1.9", "port": PORT, "local": False}],
         "empty": "reject",
     }
+    assert frontend["local"] is False
     refused = [{"kind": "service", "id": "default/wrong", "reasons": ["it has no ports"]}]
     assert one.get("contiv/v1/refusals") == refused
     assert one.log().count("service default/wrong is left out") == 1

@@ -170,6 +170,20 @@ def first_transaction(node: TestNode) -> tuple[str, list[str], object]:
     return first["ResyncType"], [str(one) for one in first.get("Executed", [])], first.get("Errors")
 
 
+async def test_the_host_finds_pods_again_when_its_address_went_and_came_back(
+    cluster: TestCluster, nodes: tuple[VppNode, VppNode]
+) -> None:
+    _, _, c = await three_pods(cluster)
+    one = nodes[0].agent
+    eventually(lambda: one.ping(c.address))
+    before = ip("route", "show", "proto", "77", netns=one.netns)
+    assert f"src {one.address}" in before
+    for verb in ("del", "add"):
+        ip("addr", verb, f"{one.address}/24", "dev", "eth0", netns=one.netns)
+    eventually(lambda: ip("route", "show", "proto", "77", netns=one.netns) == before)
+    eventually(lambda: one.ping(c.address))
+
+
 async def test_a_killed_agent_loses_no_packet_and_has_nothing_to_do(
     cluster: TestCluster, nodes: tuple[VppNode, VppNode], tmp_path: Path
 ) -> None:

@@ -250,7 +250,11 @@ async def test_the_nodes_own_addresses_are_told_and_ours_are_not(two: tuple[Node
     watching = one.plane.watch_host()
     assert await anext(watching) == (("eth9", "10.200.0.1/24", 1500),)
     ip("addr", "add", "10.200.1.1/24", "dev", "eth9", netns=one.netns)
-    assert ("eth9", "10.200.1.1/24", 1500) in await anext(watching)
+    told = await anext(watching)
+    assert ("eth9", "10.200.1.1/24", 1500) in told
+    for verb in ("del", "add"):
+        ip("addr", verb, "10.200.1.1/24", "dev", "eth9", netns=one.netns)
+    assert await asyncio.wait_for(anext(watching), 10) == told, "routes that had it as source are gone"
     await watching.aclose()  # type: ignore[attr-defined]
 
 

@@ -45,13 +45,14 @@ services = st.builds(
     cluster_ip=st.sampled_from(("10.96.0.1", "10.96.0.2", "None", "nonsense", "10.0.0.1")),
     cluster_ips=st.sampled_from(((), ("10.96.0.1", "fd00:96::1"))),
     service_type=st.sampled_from(("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")),
-    external_ips=st.lists(st.sampled_from(("203.0.113.1", "10.0.0.1", "10.0.0.2")), max_size=2).map(tuple),
+    external_ips=st.lists(st.sampled_from(("203.0.113.1", "10.0.0.1", "10.0.0.2", "10.96.0.1")), max_size=2).map(tuple),
     lb_ingress_ips=st.lists(st.sampled_from(("203.0.113.1", "2001:db8::1")), max_size=1).map(tuple),
     external_traffic_policy=st.sampled_from(("", "Local")),
     internal_traffic_policy=st.sampled_from(("", "Local")),
     session_affinity=st.sampled_from(("", "ClientIP")),
     session_affinity_timeout=st.just(60),
     loadbalancer_source_ranges=st.sampled_from(((), ("198.51.100.0/24",))),
+    other_proxy=st.sampled_from((False, False, False, True)),
 )
 addresses = st.builds(
     EndpointAddress,

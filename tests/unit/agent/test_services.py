@@ -68,7 +68,7 @@ EXTERNAL = "external-ip 203.0.113.1 tcp/80"
 LOCAL_OUT = {"external_ips": ("203.0.113.1",), "external_traffic_policy": "Local"}
 LOCAL_IN = {"internal_traffic_policy": "Local"}
 
-TABLE = {
+TABLE: dict[str, Any] = {
     "all ready endpoints": ({}, endpoints(A, B), {CLUSTER: ([A, B], "same")}),
     "no endpoints record": ({}, None, {CLUSTER: ("reject", "same")}),
     "endpoints that are not ready do not count": ({}, endpoints(A, other=(B,)), {CLUSTER: ([A], "same")}),
@@ -133,6 +133,7 @@ TABLE = {
     ),
     "an endpoint without a node is nobody's own": (LOCAL_IN, endpoints("10.9.9.9"), {CLUSTER: ("drop", "same")}),
     "headless": ({"cluster_ip": "None"}, endpoints(A), {}),
+    "one that another proxy has": ({"other_proxy": True, "external_ips": ("203.0.113.1",)}, endpoints(A), {}),
     "a name": ({"cluster_ip": "", "service_type": "ExternalName"}, endpoints(A), {}),
     "a node port is at every address of the node": (
         {"service_type": "NodePort", "port": (ServicePort(protocol="UDP", port=53, node_port=30053),)},
@@ -197,6 +198,17 @@ def test_a_service_means_what_kube_proxy_makes_of_it(case: str) -> None:
     assert not found.problems
 
 
+@pytest.mark.parametrize(
+    ("policy", "expected"), [({}, []), (LOCAL_IN, [Kind.CLUSTER_IP]), (LOCAL_OUT, [Kind.EXTERNAL_IP])]
+)
+def test_what_a_policy_keeps_to_the_node_is_said_to_be_local_whatever_endpoints_there_are(
+    policy: dict[str, Any], expected: list[Kind]
+) -> None:
+    for record in (endpoints(A, B), endpoints(A), endpoints()):
+        found = meaning(service(**{"external_ips": ("203.0.113.1",), **policy}), record, HERE)
+        assert [one.frontend.kind for one in found.translations if one.local] == expected
+
+
 def test_an_endpoint_in_two_subsets_is_one_and_ready_when_either_says_so() -> None:
     port = (EndpointPort(port=8080, protocol="TCP"),)
     subsets = (
@@ -205,6 +217,19 @@ def test_an_endpoint_in_two_subsets_is_one_and_ready_when_either_says_so() -> No
         EndpointSubset(not_ready_addresses=(address(A),), ports=port),
     )
     assert seen(meaning(service(), Endpoints(endpoint_subsets=subsets), HERE)) == {CLUSTER: ([A], "same")}
+
+
+def test_an_endpoint_that_only_one_subset_says_the_node_of_is_one_and_the_nodes_own() -> None:
+    ports = (EndpointPort(port=8080, protocol="TCP"), EndpointPort(name="more", port=9090, protocol="TCP"))
+    subsets = (
+        EndpointSubset(addresses=(EndpointAddress(ip=A),), ports=ports[:1]),
+        EndpointSubset(addresses=(address(A), address(B)), ports=ports),
+        EndpointSubset(addresses=(EndpointAddress(ip=A),), not_ready_addresses=(ending(B),), ports=ports[:1]),
+    )
+    _, found = meaning(service(**LOCAL_OUT), Endpoints(endpoint_subsets=subsets), HERE).translations
+    assert [(one.address, one.local) for one in found.inside.backends] == [(A, True), (B, False)]
+    assert found.outside is not None
+    assert [one.address for one in found.outside.backends] == [A]
 
 
 def test_affinity_has_its_seconds_and_only_when_it_is_wanted() -> None:
@@ -240,6 +265,17 @@ def test_source_ranges_guard_the_load_balancers_address_alone(
     assert sources == {Kind.CLUSTER_IP: (), Kind.LOAD_BALANCER: expected}
 
 
+def test_source_ranges_guard_an_address_that_is_an_external_one_as_well() -> None:
+    wanted = service(
+        service_type="LoadBalancer",
+        external_ips=("203.0.113.9", "203.0.113.1"),
+        lb_ingress_ips=("203.0.113.9",),
+        loadbalancer_source_ranges=("198.51.100.0/24",),
+    )
+    sources = {one.frontend.address: one.sources for one in meaning(wanted, endpoints(A), HERE).translations}
+    assert sources == {"10.96.0.1": (), "203.0.113.9": ("198.51.100.0/24",), "203.0.113.1": ()}
+
+
 def test_source_ranges_that_are_all_wrong_open_nothing() -> None:
     found = balanced("nonsense")
     assert [one.frontend.kind for one in found.translations] == [Kind.CLUSTER_IP]
@@ -255,6 +291,7 @@ def test_the_health_port_counts_ready_endpoints_of_the_node() -> None:
     assert found is not None
     assert found.local_backends == 0
     assert meaning(service(health_check_node_port=32000), endpoints(A), HERE).health is None
+    assert meaning(service(**local, other_proxy=True), endpoints(A), HERE).health is None
 
 
 @pytest.mark.parametrize(
@@ -335,6 +372,21 @@ def test_a_frontend_belongs_to_the_first_by_name_and_to_an_address_before_a_node
     assert claims.put("a/early", None, tuple)[0] == ("b/late",)
     assert claims.owner_of(("203.0.113.1", "tcp", 80), is_node_port=False) == "b/late"
     assert claims.put("d/address", there, lambda: HERE.addresses)[0] == ()
+
+
+def test_a_cluster_ip_is_its_services_own_whoever_names_it_as_an_external_one() -> None:
+    claims = Claims()
+    own, port = service(cluster_ip="10.96.0.10"), ("10.96.0.10", "tcp", 80)
+    claims.put("kube-system/dns", own, tuple)
+    thief = service(cluster_ip="10.96.0.2", external_ips=("10.96.0.10",))
+    assert claims.put("a/thief", thief, tuple)[0] == ("kube-system/dns",)
+    assert claims.owner_of(port, is_node_port=False) == "kube-system/dns"
+    assert claims.put("kube-system/dns", service(external_ips=("10.96.0.10",)), tuple)[0] == ("a/thief",)
+    assert claims.owner_of(port, is_node_port=False) == "a/thief"
+    assert claims.put("kube-system/dns", own, tuple)[0] == ("a/thief",)
+    assert claims.owner_of(port, is_node_port=False) == "kube-system/dns"
+    claims.put("kube-system/dns", None, tuple)
+    assert claims.owner_of(port, is_node_port=False) == "a/thief"
 
 
 def test_an_empty_destination_says_what_becomes_of_connections() -> None:

@@ -100,6 +100,17 @@ def test_the_host_reaches_services_and_vpps_of_all_nodes_through_its_own_vpp() -
     ]
 
 
+@pytest.mark.parametrize(
+    ("host", "source"), [((), ""), (("10.0.0.1", "10.9.9.9"), "10.0.0.1"), (("10.9.9.9",), ""), (("fd00::1",), "")]
+)
+def test_the_host_asks_pods_by_the_address_that_kubernetes_knows_if_it_has_it(
+    host: tuple[str, ...], source: str
+) -> None:
+    own = dataclasses.replace(OWN, host=host, management=("10.0.0.1", "fd00::1"))
+    routes = [one for one in VppConnectivity().own_node(own, PLAN).values() if isinstance(one, Route)]
+    assert {one.to: one.source for one in routes if one.source} == ({"10.1.0.0/16": source} if source else {})
+
+
 def test_a_node_is_reached_through_its_tunnel_and_the_tunnel_never_through_itself() -> None:
     renderer = VppConnectivity()
     node = RemoteNode(2, "node2", ("192.168.16.2/24",), ("10.0.0.2", "192.168.16.2"))

@@ -61,8 +61,8 @@ def wanted(inside: Destination, outside: Destination | None = None, **more: Any)
     ("one", "backends"),
     [
         (wanted(BOTH), ("10.1.1.2:8080", "10.1.2.2:8080")),
-        (wanted(BOTH, Destination((NEAR,)), keep_client=True), ("10.1.1.2:8080",)),
-        (wanted(BOTH, NO_ANSWER, keep_client=True), ("10.1.1.2:8080", "10.1.2.2:8080")),
+        (wanted(BOTH, Destination((NEAR,)), local=True), ("10.1.1.2:8080",)),
+        (wanted(BOTH, NO_ANSWER, local=True), ("10.1.1.2:8080", "10.1.2.2:8080")),
         (wanted(NOWHERE), ("172.30.1.2:1",)),
         (wanted(NO_ANSWER), ("240.0.0.1:1",)),
         (wanted(BOTH, sources=("198.51.100.0/24",)), ("240.0.0.1:1",)),

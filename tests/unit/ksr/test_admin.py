@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from contivpp.ksr import admin
@@ -11,6 +12,7 @@ from contivpp.ksr.kubernetes import Changed, Listed
 from contivpp.ksr.reflector import Reflector, reflectors
 from contivpp.model import codec, keys
 from contivpp.model.adminpolicy import AdminPolicy
+from contivpp.policies.index import PolicyIndex
 
 
 def reflector(kind: str = "adminnetworkpolicy") -> Reflector:
@@ -89,11 +91,53 @@ def test_the_baseline_has_a_kind_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
+    ("peer", "named"),
+    [
+        ({"namespaces": {"sameLabels": ["tenant"]}}, "sameLabels"),
+        ({"namespaces": {"matchLabels": {"a": "b"}, "notSameLabels": ["tenant"]}}, "notSameLabels"),
+        ({"namespaces": {"namespaceSelector": {"matchLabels": {"a": "b"}}}}, "namespaceSelector"),
+        ({"pods": {"namespaces": {"sameLabels": ["tenant"]}, "podSelector": {}}}, "namespaces"),
+        ({"pods": {"podSelector": {}}}, "namespaceSelector"),
+        ({"pods": {"namespaceSelector": {}, "podSelector": {"matchFields": []}}}, "matchFields"),
+        ({"namespaces": {}, "serviceAccounts": {}}, "serviceAccounts"),
+    ],
+)
+def test_a_peer_with_more_to_it_than_is_understood_is_unknown_and_never_a_wider_one(
+    peer: dict[str, Any], named: str
+) -> None:
+    other = {"namespaces": {"matchLabels": {"x": "y"}}}
+    found = reflected(item(ingress=[{"action": "Allow", "from": [peer, other]}]))
+    first, second = found["ingress_rule"][0]["peer"]
+    assert set(first) == {"unknown"}
+    assert f"`{named}`" in first["unknown"]
+    assert second == {"namespaces": {"match_label": [{"key": "x", "value": "y"}]}}
+
+
+def test_an_operator_or_protocol_that_is_none_spoils_its_peer_or_port_and_not_the_policy() -> None:
+    odd = {"nodes": {"matchExpressions": [{"key": "size", "operator": "Gt", "values": ["3"]}]}}
+    ports = [{"portNumber": {"protocol": "tcp", "port": 80}}, {"portNumber": {"port": 81}}]
+    found = reflected(
+        item(
+            ingress=[{"action": "Deny", "from": [{"namespaces": {}}], "ports": ports}],
+            egress=[{"action": "Deny", "to": [odd, {"networks": ["10.0.0.0/8"]}]}],
+        )
+    )
+    [unknown, networks] = found["egress_rule"][0]["peer"]
+    assert (list(unknown), networks) == (["unknown"], {"networks": ["10.0.0.0/8"]})
+    assert "operator 'Gt' is unknown" in unknown["unknown"]
+    assert found["ingress_rule"][0]["port"] == [{"protocol": "tcp", "port": 80}, {"port": 81}]
+    index = PolicyIndex()
+    index.put("adminnetworkpolicy", "p", codec.decode(AdminPolicy, json.dumps(found).encode()))
+    [problems] = index.problems().values()
+    assert len(problems) == 2
+
+
+@pytest.mark.parametrize(
     "spec",
     [
         {"subject": {}},
         {"ingress": [{"action": "Ask", "from": []}]},
-        {"egress": [{"action": "Deny", "to": [], "ports": [{"portNumber": {"protocol": "ICMP", "port": 1}}]}]},
+        {"subject": {"namespaces": {"matchLabels": {"a": "b"}, "matchFields": []}}},
         {"subject": {"namespaces": {"matchExpressions": [{"key": "a", "operator": "Gt"}]}}},
     ],
 )
@@ -104,7 +148,7 @@ def test_what_has_no_meaning_is_refused_and_its_last_good_record_stays(spec: dic
     lived.take(Changed(item(**spec), False))
     assert lived.desired[key] == good
 
-    with pytest.raises(ConversionError):
+    with pytest.raises((ConversionError, msgspec.DecodeError)):
         admin.policy(lived._decoder.decode(item(**spec)))
 
 

@@ -159,6 +159,15 @@ def test_a_service_keeps_everything_a_load_balancer_needs() -> None:
     assert service["cluster_ips"] == ["10.96.0.9", "fd00::9"]
 
 
+@pytest.mark.parametrize("label", ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"])
+@pytest.mark.parametrize("value", ["", "mesh"])
+def test_a_service_that_its_labels_leave_to_another_proxy_says_so(label: str, value: str) -> None:
+    item = {"metadata": {"name": "web", "namespace": "n", "labels": {label: value}}, "spec": {"clusterIP": "10.96.0.9"}}
+    assert converted(k8s.Service, convert.service, item)["other_proxy"] is True
+    item["metadata"]["labels"] = {"app": "web"}
+    assert "other_proxy" not in converted(k8s.Service, convert.service, item)
+
+
 def test_a_node_keeps_the_addresses_of_known_types() -> None:
     node = converted(
         k8s.Node,
@@ -220,6 +229,21 @@ def test_slices_merge_into_one_record_whatever_their_order() -> None:
     [leaving] = first.not_ready_addresses
     assert (leaving.ip, leaving.serving, leaving.terminating) == ("10.1.1.4", True, True)
     assert [address.ip for address in second.addresses] == ["10.1.1.9"]
+
+
+def test_an_ending_endpoint_serves_unless_its_slice_says_no() -> None:
+    conditions = ({}, {"serving": True}, {"serving": False})
+    slices = [
+        slice_of(f"s{number}", (f"10.1.1.{number}", {"ready": False, "terminating": True, **more}))
+        for number, more in enumerate(conditions)
+    ]
+    [subset] = endpoints.from_slices(
+        "n/web", [msgspec.convert(item, k8s.EndpointSlice) for item in slices]
+    ).endpoint_subsets
+    assert [one.serving for one in subset.not_ready_addresses] == [True, True, False]
+    waiting = msgspec.convert(slice_of("a", ("10.1.1.9", {"ready": False})), k8s.EndpointSlice)
+    [subset] = endpoints.from_slices("n/web", [waiting]).endpoint_subsets
+    assert not subset.not_ready_addresses[0].serving, "it does not end"
 
 
 names = st.sampled_from(["a", "b", "c"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from contivpp.model import codec, keys
+from contivpp.model.pod import on_host_network
 from contivpp.model.vppnode import VppNode
-from contivpp.netctl.cluster import on_host_network
 from contivpp.netctl.errors import UsageError
 from tests.unit.netctl.fakes import HOSTS, cluster_of, pod, records
 

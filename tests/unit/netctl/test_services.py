@@ -73,6 +73,14 @@ async def test_what_differs_by_node_is_put_together_and_what_is_wrong_is_told() 
     assert report.code is ExitCode.SOMETHING_WRONG
 
 
+async def test_a_cluster_ip_that_keeps_to_the_node_is_said_to() -> None:
+    answers = {(host, PATH): of(frontend("10.96.0.1", "10.1.1.2", local=True)) for host in HOSTS.values()}
+    report = await services.view(await cluster_of(records()), FakeAgents(answers))
+    [row] = report.data.services
+    assert row.local
+    assert [column.text(row) for column in report.tables[0].columns][-2] == "10.1.1.2:8080 (local)"
+
+
 async def test_one_service_is_asked_for_by_name() -> None:
     path = f"{PATH}?service=default%2Fweb"
     agents = FakeAgents({(host, path): of(frontend("10.96.0.1")) for host in HOSTS.values()})

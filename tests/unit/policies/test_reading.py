@@ -201,6 +201,15 @@ def test_a_pod_that_nobody_has_reflected_yet_is_closed_where_any_policy_of_its_n
     assert [verdict(node.index, "x/new", one, connection).allowed for one in directions] == [True, True]
 
 
+def test_a_pod_that_is_said_to_have_ended_is_as_closed_as_before_while_its_sandbox_is_there(node: Node) -> None:
+    rule = IngressRule(from_=(Peer(pods=LabelSelector(match_label=sorted_labels({"app": "client"}))),))
+    node.policy(pods=LabelSelector(), policy_type=PolicyType.INGRESS_AND_EGRESS, ingress_rule=(rule,))
+    node.index.put("pod", "x/a", pod("a", 2, terminated=True))
+    assert (node.comes(), node.comes(source="10.1.1.4"), node.leaves()) == (True, False, False)
+    node.index.put("pod", "x/b", pod("b", 3, {"app": "client"}, terminated=True))
+    assert not node.comes(), "its address may be somebody else's"
+
+
 def test_the_original_types_default_as_kubernetes_does(node: Node) -> None:
     node.policy(pods=LabelSelector())
     assert not node.comes() and node.leaves()
