@@ -1,0 +1,112 @@
+"""Upgrades and changed settings as Ansible runs them, over roles and modules that only say what they were told."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+PROGRAMS = Path(sys.executable).parent
+PCI = "0000:00:03.0"
+STN = f"""
+from ansible.module_utils.basic import AnsibleModule
+names = ("action", "nic", "driver", "node_ip", "program", "confirm_within", "timeout")
+module = AnsibleModule({{name: {{"type": "str"}} for name in names}}, supports_check_mode=True)
+module.exit_json(changed=False, phase="confirmed", reason="", pci="{PCI}")
+"""
+
+
+class Stage:
+    """A playbook of a test, with roles and modules beside it that take the places of the real ones."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def role(self, name: str, *tasks: dict[str, Any], file: str = "main") -> None:
+        place = self.folder / "roles" / name / "tasks" / f"{file}.yml"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(yaml.safe_dump(list(tasks)))
+
+    def module(self, name: str, text: str) -> None:
+        place = self.folder / "library" / f"{name}.py"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("#!/usr/bin/python" + text)
+
+    def play(self, book: str | Path, hosts: dict[str, Any], *words: str, **variables: Any) -> tuple[int, str]:
+        inventory = self.folder / "hosts.yml"
+        groups = {"contivpp_control_plane": {"hosts": {next(iter(hosts)): {}}}, "contivpp_nodes": {"hosts": hosts}}
+        inventory.write_text(yaml.safe_dump({"contivpp": {"children": {**groups, "contivpp_etcd": {}}}}))
+        given = {"ansible_python_interpreter": sys.executable, **variables}
+        done = subprocess.run(
+            [str(PROGRAMS / "ansible-playbook"), "-i", str(inventory), str(book), "-e", json.dumps(given), *words],
+            cwd=REPOSITORY,
+            env={
+                **os.environ,
+                "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
+                "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
+                "ANSIBLE_LOCAL_TEMP": str(self.folder / "local"),
+                "ANSIBLE_REMOTE_TEMP": str(self.folder / "remote"),
+                "ANSIBLE_NOCOLOR": "1",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=110,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+def says(text: str) -> dict[str, Any]:
+    return {"name": "Say it", "ansible.builtin.debug": {"msg": text}}
+
+
+@pytest.fixture
+def changing(stage: Stage) -> Callable[..., tuple[int, str]]:
+    """Brings settings to the one node there is, in check mode; returns the exit code and what was said."""
+    for name in ("etcd", "ksr", "agent", "cni", "netctl"):
+        stage.role(name, says(name))
+    stage.role("vpp", says("VPP DRIVES {{ (stn_vpp_dpdk | default({})).dev | default({}) | list | join }}."))
+    stage.module("contivpp_stn", STN)
+    book = stage.folder / "book.yml"
+    task = {"name": "Bring them", "ansible.builtin.include_role": {"name": "rollout"}}
+    book.write_text(yaml.safe_dump([{"name": "Book", "hosts": "all", "gather_facts": False, "tasks": [task]}]))
+
+    def change(**config: Any) -> tuple[int, str]:
+        hosts = {"one": {"ansible_connection": "local"}}
+        given = {"contivpp_config": config, "rollout_steps": "settings", "rollout_drain": False}
+        return stage.play(book, hosts, "--check", **given)
+
+    return change
+
+
+def test_a_stolen_nic_stays_in_startup_conf_when_a_node_changes(changing: Callable[..., tuple[int, str]]) -> None:
+    code, said = changing(dataplane="vpp", stealInterface="eth0")
+    assert code == 0, said
+    assert f"VPP DRIVES {PCI}." in said, said
+    assert said.index("VPP DRIVES") < said.index("TASK [stn : Run contiv-stn]") < said.index("TASK [agent : Say it]")
+    assert "Take the change back" not in said
+
+
+def test_a_node_whose_nic_changes_hands_is_left_to_site_yml(
+    stage: Stage, changing: Callable[..., tuple[int, str]]
+) -> None:
+    code, said = changing(dataplane="vpp")
+    assert "the NIC is stolen and is not to be any more: run site.yml first" in said and "VPP DRIVES" not in said
+    stage.module("contivpp_stn", STN.replace("confirmed", ""))
+    code, said = changing(dataplane="vpp", stealInterface="eth0")
+    assert "the NIC is to be stolen and is not: run site.yml first" in said and "VPP DRIVES" not in said
+    code, said = changing(dataplane="vpp")
+    assert code == 0 and "VPP DRIVES ." in said and "Run contiv-stn]" not in said, said
