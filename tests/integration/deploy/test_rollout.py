@@ -110,3 +110,22 @@ def test_a_node_whose_nic_changes_hands_is_left_to_site_yml(
     assert "the NIC is to be stolen and is not: run site.yml first" in said and "VPP DRIVES" not in said
     code, said = changing(dataplane="vpp")
     assert code == 0 and "VPP DRIVES ." in said and "Run contiv-stn]" not in said, said
+
+
+@pytest.mark.parametrize("book", ["upgrade", "reconfigure"])
+def test_no_host_is_touched_after_one_that_is_not_reached_any_more(stage: Stage, book: str) -> None:
+    lost = {"name": "Lose it", "ansible.builtin.set_fact": {"ansible_connection": "ssh", "ansible_port": 1}}
+    lost["when"] = "inventory_hostname == 'n3'"
+    ask = {"name": "Ask it", "ansible.builtin.command": {"cmd": "true"}}
+    stage.role("rollout", says("CHANGES {{ inventory_hostname }}."), lost, ask)
+    plays = [play for play in yaml.safe_load((REPOSITORY / f"playbooks/{book}.yml").read_text()) if play.get("serial")]
+    assert plays
+    for play in plays:
+        play["hosts"] = "contivpp_nodes"
+    copy = stage.folder / "book.yml"
+    copy.write_text(yaml.safe_dump(plays))
+    hosts = {f"n{number}": {"ansible_connection": "local", "ansible_host": "127.0.0.1"} for number in range(1, 8)}
+    code, said = stage.play(copy, hosts, reconfigure_changes=[], reconfigure_batch="40%", upgrade_batch="40%")
+    assert all(f"CHANGES n{number}." in said for number in (1, 2, 3)), said
+    assert code != 0 and "CHANGES n4." not in said and said.count("CHANGES n1.") == 1, said
+    assert "n3: not reached any more, and no other host is touched" in said, said
