@@ -157,6 +157,14 @@ class Link:
         return cls(**{**values, "addresses": tuple(addresses), "routes": tuple(routes)})
 
 
+def canonical(address: str) -> str:
+    """An address as the kernel writes it, for IPv6 has several ways; what is none stays as it is."""
+    try:
+        return str(ipaddress.ip_address(address.strip()))
+    except ValueError:
+        return address
+
+
 def read(system: System) -> dict[str, Link]:
     """All links by name, each with its addresses and the routes that go by it, of all tables.
 
