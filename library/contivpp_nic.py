@@ -115,7 +115,7 @@ def main():
     given = module.params
     system = System()
     try:
-        found = taking.read(system, node_ip=given["node_ip"], session=uses.session())
+        found = taking.read(system, node_ip=given["node_ip"], session=uses.session(system))
         planned = taking.plan(
             found,
             taking.Wanted(
