@@ -154,14 +154,14 @@ class Kernel:
             self.put(f"sys/{folder}/hugepages/hugepages-{kilobytes}kB/{file}_hugepages", f"{number}\n")
         self.free["" if node is None else f"node{node}", kilobytes] = room
 
-    def add_memory(self, mebibytes: int, node: int | None = None) -> None:
-        """Memory that is there, all of it to be had."""
-        kilobytes = mebibytes << 10
+    def add_memory(self, mebibytes: int, node: int | None = None, *, free: int | None = None) -> None:
+        """Memory that is there, all of it to be had unless `free` says how much."""
+        kilobytes, left = mebibytes << 10, (mebibytes if free is None else free) << 10
         if node is None:
-            text = f"MemTotal: {kilobytes} kB\nMemAvailable: {kilobytes} kB\nHugepagesize: 2048 kB\n"
+            text = f"MemTotal: {kilobytes} kB\nMemAvailable: {left} kB\nHugepagesize: 2048 kB\n"
             self.put("proc/meminfo", text)
         else:
-            text = f"Node {node} MemTotal: {kilobytes} kB\nNode {node} MemFree: {kilobytes} kB\n"
+            text = f"Node {node} MemTotal: {kilobytes} kB\nNode {node} MemFree: {left} kB\n"
             self.put(f"sys/devices/system/node/node{node}/meminfo", text)
 
     # What the kernel does.
