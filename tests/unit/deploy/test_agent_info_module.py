@@ -151,7 +151,7 @@ def test_who_does_not_speak_http_is_a_state_with_its_reason(run: Run) -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        answered = run("contivpp_agent_info", url="http://127.0.0.1:%d" % server.getsockname()[1])
+        answered = run("contivpp_agent_info", url=f"http://127.0.0.1:{server.getsockname()[1]}")
         thread.join()
     assert not answered["agent"]["reachable"]
     assert "it does not answer in HTTP" in answered["agent"]["reason"]

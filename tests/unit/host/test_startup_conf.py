@@ -286,7 +286,10 @@ def test_strict_names_every_unknown_setting_with_the_nearest_known_one() -> None
         ({"cpu": {"coremask-workers": "06"}}, "cpu.coremask-workers: VPP wants main-core set as well"),
         ({"cpu": {"main-core": 0, "coremask-workers": "0x6"}}, "cpu.coremask-workers: '0x6' is not an even number of"),
         ({"cpu": {"main-core": 0, "coremask-workers": "6"}}, "cpu.coremask-workers: '6' is not an even number of"),
-        ({"cpu": {"main-core": 0, "coremask-workers": 0x0C}}, "cpu.coremask-workers: 12 is a number: write it in quotes"),
+        (
+            {"cpu": {"main-core": 0, "coremask-workers": 0x0C}},
+            "cpu.coremask-workers: 12 is a number: write it in quotes",
+        ),
         ({"physmem": {"base-addr": 0xFC0000000}}, "physmem.base-addr: 67645734912 is a number: write it in quotes"),
         ({"physmem": {"base-addr": "67645734912"}}, "physmem.base-addr: '67645734912' is not an address"),
         ({"cpu": {"main-core": 0, "corelist-workers": "5-3"}}, "cpu.corelist-workers: '5-3' is not a list of cores"),
