@@ -129,3 +129,37 @@ def test_no_host_is_touched_after_one_that_is_not_reached_any_more(stage: Stage,
     assert all(f"CHANGES n{number}." in said for number in (1, 2, 3)), said
     assert code != 0 and "CHANGES n4." not in said and said.count("CHANGES n1.") == 1, said
     assert "n3: not reached any more, and no other host is touched" in said, said
+
+
+TOLD = """
+import json, pathlib
+from ansible.module_utils.basic import AnsibleModule
+names = ("note", "names", "folder", "state", "name", "uses")
+module = AnsibleModule({name: {"type": "raw"} for name in names}, supports_check_mode=True)
+with (pathlib.Path("%s") / "told").open("a") as file:
+    file.write(json.dumps({name: value for name, value in module.params.items() if value is not None}) + "\\n")
+module.exit_json(changed=True, paths=[])
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ({"vpp_found": {"packages": {"vpp": "2"}}}, {"note": "vpp", "folder": "/opt/contiv-vpp/packages"}),
+        ({}, {"note": "vpp", "names": ["vpp=1"]}),
+    ],
+    ids=["from files of the controller", "from a repository"],
+)
+def test_packages_of_vpp_are_brought_back_from_where_they_came(
+    stage: Stage, source: dict[str, Any], told: dict[str, Any]
+) -> None:
+    for name in ("contivpp_snapshot", "contivpp_packages", "contivpp_service"):
+        stage.module(name, TOLD % stage.folder)
+    stage.role("drain", says("drain"), file="undo")
+    book = stage.folder / "book.yml"
+    task = {"name": "Back", "ansible.builtin.include_role": {"name": "rollout", "tasks_from": "back.yml"}}
+    book.write_text(yaml.safe_dump([{"name": "Book", "hosts": "one", "gather_facts": False, "tasks": [task]}]))
+    given = {"vpp_installed": {"before": {"vpp": "1"}}, "rollout_patience": 0, **source}
+    _, said = stage.play(book, {"one": {"ansible_connection": "local"}}, **given)
+    answers = [json.loads(line) for line in (stage.folder / "told").read_text().splitlines()]
+    assert [one for one in answers if "note" in one] == [told], said
