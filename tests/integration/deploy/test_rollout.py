@@ -163,3 +163,18 @@ def test_packages_of_vpp_are_brought_back_from_where_they_came(
     _, said = stage.play(book, {"one": {"ansible_connection": "local"}}, **given)
     answers = [json.loads(line) for line in (stage.folder / "told").read_text().splitlines()]
     assert [one for one in answers if "note" in one] == [told], said
+
+
+def test_a_deployment_that_came_to_its_end_leaves_nothing_to_go_back_to(stage: Stage) -> None:
+    """Or a later change that fails would put the host back to what an interrupted one had found, long ago."""
+    for name in (path.name for path in (REPOSITORY / "roles").iterdir()):
+        for file in ("main", "install", "kubernetes", "device", "steal", "absent", "release"):
+            stage.role(name, says(f"{name} {file}"), file=file)
+    stage.module("contivpp_snapshot", TOLD % stage.folder)
+    for name in ("preflight", "verify", "site"):
+        text = (REPOSITORY / f"playbooks/{name}.yml").read_text()
+        (stage.folder / f"{name}.yml").write_text(text)
+    given = {"stn_wanted": False, "contivpp_config": {}}
+    code, said = stage.play(stage.folder / "site.yml", {"one": {"ansible_connection": "local"}}, "--check", **given)
+    assert code == 0, said
+    assert json.loads((stage.folder / "told").read_text()) == {"state": "absent"}, said
