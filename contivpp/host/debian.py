@@ -14,6 +14,8 @@ import time
 from dataclasses import dataclass
 from typing import Callable, Mapping
 
+from .snapshot import sync_folder
+
 NOTES = "/var/lib/contiv-packages"
 LISTS = "/var/lib/apt/lists"
 SOURCES = "/etc/apt/sources.list.d"
@@ -99,12 +101,22 @@ def read(names: list[str], command: Command = run) -> dict[str, str]:
 
 
 def note_of(name: str, folder: str = NOTES) -> dict[str, dict[str, str]]:
-    """What was there before: {"before": versions by package, "masked": services}; a version of "" is none."""
+    """What was there before: {"before": versions by package, "masked": services}; a version of "" is none.
+
+    Raises:
+        PackagesError: the note is damaged.
+    """
+    path = os.path.join(folder, name + ".json")
     try:
-        with open(os.path.join(folder, name + ".json"), encoding="utf-8") as file:
+        with open(path, encoding="utf-8") as file:
             return dict(json.load(file))
-    except (OSError, ValueError):
+    except FileNotFoundError:
         return {}
+    except (OSError, ValueError) as error:
+        raise PackagesError(
+            "%s is damaged (%s), and it says which packages were there before: repair it, or remove it to keep them all"
+            % (path, error)
+        ) from None
 
 
 def install(
@@ -170,7 +182,10 @@ def _keep(name: str, content: Mapping[str, object], folder: str) -> None:
     path = os.path.join(folder, name + ".json")
     with open(path + ".new", "w", encoding="utf-8") as file:
         json.dump(content, file, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
     os.rename(path + ".new", path)
+    sync_folder(folder)
 
 
 def _is_fresh(lists: str = LISTS, sources: str = SOURCES) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,26 @@ def test_a_folder_with_two_versions_of_a_package_is_refused(tmp_path: Path) -> N
 def test_a_program_that_fails_is_an_error_with_what_it_said() -> None:
     with pytest.raises(PackagesError, match="dpkg-deb --show"):
         debian.run("dpkg-deb", "--show", "/no/such/file")
+
+
+def test_a_note_is_on_the_disk_before_anything_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def sync(number: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{number}")).name)
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    debian.install(
+        "etcd", debian.plan({"etcd": ""}, {}, {}), [], from_files=True, command=Apt(), folder=str(tmp_path / "notes")
+    )
+    assert synced == ["etcd.json.new", "notes"]
+
+
+def test_a_note_that_is_damaged_is_an_error_and_not_forgotten(tmp_path: Path) -> None:
+    (tmp_path / "etcd.json").write_text('{"before": {"etcd-ser')
+    for wrong in (lambda: debian.note_of("etcd", str(tmp_path)), lambda: debian.remove("etcd", folder=str(tmp_path))):
+        with pytest.raises(PackagesError, match=r"etcd\.json is damaged .* it says which packages were there before"):
+            wrong()
+    assert (tmp_path / "etcd.json").exists()
