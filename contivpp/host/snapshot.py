@@ -24,7 +24,7 @@ class SnapshotError(Exception):
 
 
 def record(folder: str = FOLDER) -> dict[str, Any] | None:
-    """What a snapshot was taken for and of: {"purpose": text, "patterns": paths, "bytes": of the archive}; None where there is none."""
+    """What a snapshot was taken for and of: {"purpose": text, "patterns": paths, "bytes": of the archive}, or None."""
     try:
         with open(os.path.join(folder, _RECORD), encoding="utf-8") as file:
             return dict(json.load(file))
