@@ -28,6 +28,7 @@ def say(tmp_path: Path) -> Say:
     book = tmp_path / "book.yml"
     roles = REPOSITORY / "roles"
     said = {name: "{{ lookup('ansible.builtin.template', '%s') }}" % (roles / path) for name, path in TEMPLATES.items()}
+    said["ports"] = "{{ [preflight_ports.agent.port | int, preflight_ports_control_plane.ksr.port | int] }}"
     said |= {"memory": "{{ preflight_vpp_memory }}", "host": "{{ preflight_host }}"}
     [configure] = [
         task
@@ -35,6 +36,13 @@ def say(tmp_path: Path) -> Say:
         if task["name"] == "Tell VPP how to run"
     ]
     said["settings"] = configure["vars"]["vpp_wanted"]
+    said["asked"] = [
+        task["ansible.builtin.uri"]["url"]
+        for path in ("playbooks/verify.yml", "roles/rollout/tasks/verify.yml", "roles/rollout/tasks/back.yml")
+        for entry in yaml.safe_load((REPOSITORY / path).read_text())
+        for task in entry.get("tasks", [entry])
+        if "ansible.builtin.uri" in task
+    ]
     play = {
         "name": "Say it",
         "hosts": "localhost",
@@ -103,3 +111,20 @@ def test_a_number_as_a_word_is_a_number(say: Say) -> None:
     assert isinstance(said["settings"], dict)
     assert said["settings"]["unix"]["poll-sleep-usec"] in (100, "100")
     assert said["settings"]["buffers"]["buffers-per-numa"] in (32768, "32768")
+
+
+@pytest.mark.parametrize(
+    ("agent", "ksr", "asked"),
+    [
+        ("0.0.0.0:9999", ":9191", ("127.0.0.1:9999", "127.0.0.1:9191")),
+        ("10.0.0.11:9998", "[::]:9192", ("10.0.0.11:9998", "[::1]:9192")),
+        ("[fd00::11]:9998", "127.0.0.1:9191", ("[fd00::11]:9998", "127.0.0.1:9191")),
+    ],
+)
+def test_agents_are_asked_where_they_listen(say: Say, agent: str, ksr: str, asked: tuple[str, str]) -> None:
+    said = say(agent_listen=agent, ksr_listen=ksr)
+    assert isinstance(said["asked"], list) and len(said["asked"]) == 5
+    assert set(said["asked"]) == {f"http://{one}/readiness" for one in asked}
+    assert f"--agent-url http://{asked[0]} " in str(said["stn"])
+    assert isinstance(said["ports"], list)
+    assert said["ports"] == [int(asked[0].rpartition(":")[2]), int(asked[1].rpartition(":")[2])]
