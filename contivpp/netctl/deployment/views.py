@@ -165,6 +165,17 @@ _SECTIONS: Final = (
         ),
     ),
     (
+        (Kind.NIC,),
+        "NICs",
+        (
+            _HOSTS_COLUMN,
+            Column("NIC", lambda row: row.change.subject),
+            Column("WHAT", lambda row: row.change.what),
+            Column("NOW", lambda row: row.change.before, optional=True),
+            Column("THEN", lambda row: row.change.after, optional=True),
+        ),
+    ),
+    (
         (Kind.SETTING,),
         "Settings",
         (
