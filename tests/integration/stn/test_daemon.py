@@ -64,6 +64,17 @@ async def test_a_nic_comes_back_with_the_routes_that_networkmanager_added_in_the
     assert link.pings()
 
 
+async def test_a_route_over_another_link_that_has_gone_does_not_keep_the_node_from_coming_back(link: World) -> None:
+    await link.stolen()
+    ip("link", "delete", "eth9", netns=link.node)
+    await link.client.release(timeout=60)
+    assert link.pings()
+    assert "default via" in ip("route", netns=link.node)
+    assert "systemctl start --no-block vpp agent" in link.commands()
+    assert not (link.folder / "root/run/systemd/network/00-contiv-stn-eth0.network").exists()
+    assert "eth0 lacks route 172.16.0.0/16" in link.log()
+
+
 async def test_nobody_configures_the_nic_meanwhile(link: World) -> None:
     file = link.folder / "root/run/systemd/network/00-contiv-stn-eth0.network"
     await link.stolen()
