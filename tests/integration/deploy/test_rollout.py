@@ -178,3 +178,31 @@ def test_a_deployment_that_came_to_its_end_leaves_nothing_to_go_back_to(stage: S
     code, said = stage.play(stage.folder / "site.yml", {"one": {"ansible_connection": "local"}}, "--check", **given)
     assert code == 0, said
     assert json.loads((stage.folder / "told").read_text()) == {"state": "absent"}, said
+
+
+def test_a_vpp_that_was_carried_over_half_is_carried_over_whole(stage: Stage) -> None:
+    prefix, folder = stage.folder / "prefix", stage.folder / "node"
+    for name in ("bin/vpp", "bin/vppctl", "lib/libvlib.so"):
+        (prefix / name).parent.mkdir(parents=True, exist_ok=True)
+        (prefix / name).touch(mode=0o755)
+    book = stage.folder / "book.yml"
+    task = {"name": "Carry it", "ansible.builtin.include_role": {"name": "vpp", "tasks_from": "prefix.yml"}}
+    book.write_text(yaml.safe_dump([{"name": "Book", "hosts": "one", "gather_facts": False, "tasks": [task]}]))
+    given = {
+        "vpp_prefix": str(prefix),
+        "vpp_folder": str(folder),
+        "vpp_archive": str(stage.folder / "vpp.tar.gz"),
+        "vpp_debian_packages": [],
+    }
+    hosts = {"one": {"ansible_connection": "local"}}
+    code, said = stage.play(book, hosts, **given)
+    assert code == 0, said
+    content = (folder / "current").resolve()
+    # The run ended in the midst of it, and nothing uses it yet.
+    for name in (".complete", "bin/vpp"):
+        (content / name).unlink()
+    (content / "junk").touch()
+    (folder / "current").unlink()
+    code, said = stage.play(book, hosts, **given)
+    assert code == 0, said
+    assert (folder / "current/bin/vpp").exists() and (content / ".complete").exists()
