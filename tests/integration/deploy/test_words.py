@@ -113,6 +113,11 @@ def test_a_number_as_a_word_is_a_number(say: Say) -> None:
     assert said["settings"]["buffers"]["buffers-per-numa"] in (32768, "32768")
 
 
+@pytest.mark.parametrize(("heap", "memory"), [("1g", 1192), ("512m", 680), ("536870912", 680), ("1G", 1192)])
+def test_a_heap_is_as_large_as_vpp_takes_it(say: Say, heap: str, memory: int) -> None:
+    assert int(str(say(vpp_main_heap_size=heap)["memory"])) == memory
+
+
 @pytest.mark.parametrize(
     ("agent", "ksr", "asked"),
     [
