@@ -46,6 +46,7 @@ class Kernel:
         self.root = root
         self.sys = root / "sys"
         self.modules = {"vfio-pci", "uio_pci_generic"}  # that can be loaded
+        self.brings: dict[str, dict[str, str]] = {}  # files that come with a module
         self.refusing: set[str] = set()  # drivers that take no device
         self.names: dict[str, str] = {}  # of the link that a device gets, by its address
         self.links: dict[str, dict[str, Any]] = {}
@@ -233,6 +234,8 @@ class Kernel:
         return Answer(0)
 
     def _load(self, module: str) -> None:
+        for path, text in self.brings.get(module, {}).items():
+            self.put(path, text)
         (self.sys / "module" / module.replace("-", "_")).mkdir(parents=True, exist_ok=True)
         (self.sys / "bus/pci/drivers" / module).mkdir(exist_ok=True)
         parameter = self.sys / "module/vfio/parameters/enable_unsafe_noiommu_mode"
