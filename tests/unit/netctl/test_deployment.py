@@ -276,6 +276,16 @@ def test_a_run_that_never_began_is_a_matter_of_usage_with_what_ansible_said(tmp_
     assert (report.code, report.problems[0]) == (ExitCode.USAGE, "ERROR! no such inventory")
 
 
+def test_a_run_on_no_host_at_all_has_done_nothing_and_says_so(tmp_path: Path) -> None:
+    for report in (
+        views.run(outcome(tmp_path, stats()), done="Every host is as it was."),
+        views.plan(outcome(tmp_path)),
+    ):
+        assert report.code is ExitCode.USAGE
+        assert report.problems[0].startswith("no host was found: see that the inventory (-i)")
+        assert "as it was" not in report.summary and "Nothing would change" not in report.summary
+
+
 # ---- runs
 
 
@@ -299,6 +309,13 @@ def test_a_run_gets_what_was_asked_for_and_a_folder_that_nobody_else_may_read(
     assert call["envvars"]["ANSIBLE_CONFIG"] == str(tmp_path / "ansible.cfg")
     assert result.artifacts.stat().st_mode & 0o077 == 0
     assert result.artifacts.name.endswith("-reset")
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_the_option(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    request = Request(project=tmp_path, playbook="site.yml")
+    with pytest.raises(UsageError, match=r"file/runs cannot be made .*: name another folder with --artifacts"):
+        runs.run(request, lambda event: None, runs=tmp_path / "file/runs", runner=FakeRunner())
 
 
 def test_the_newest_runs_are_kept(tmp_path: Path) -> None:
