@@ -129,7 +129,7 @@ def main():
         if params["state"] == "absent":
             noted = debian.note_of(params["note"])
             before = debian.read(sorted(noted.get("before", {})))
-            gone = debian.surplus(noted, before)
+            gone = debian.removable(noted, before)
             planned = debian.Plan((), {name: before[name] for name in gone}, {})
             changed = bool(noted)
             if changed and not module.check_mode:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 from dataclasses import dataclass
@@ -154,13 +155,15 @@ def install(
 def remove(note: str, *, command: Command = run, folder: str = NOTES) -> None:
     """Takes back what was brought in and was not there before; other versions than before stay as they are.
 
+    What others need that came since stays with them.
+
     Raises:
         PackagesError: apt could not.
     """
     noted = note_of(note, folder)
-    gone = surplus(noted, read(sorted(noted.get("before", {})), command))
     if command("dpkg", "--audit").strip():
         command("dpkg", "--configure", "-a")
+    gone = removable(noted, read(sorted(noted.get("before", {})), command), command)
     if gone:
         command("apt-get", "purge", "--yes", "--quiet", "-o", "DPkg::Lock::Timeout=120", *gone)
     for service in sorted(noted.get("masked", {})):
@@ -175,6 +178,30 @@ def remove(note: str, *, command: Command = run, folder: str = NOTES) -> None:
 def surplus(noted: Mapping[str, Mapping[str, str]], installed: Mapping[str, str]) -> list[str]:
     """The packages that were brought in and are still there; pure."""
     return sorted(name for name, version in noted.get("before", {}).items() if not version and name in installed)
+
+
+def removable(
+    noted: Mapping[str, Mapping[str, str]], installed: Mapping[str, str], command: Command = run
+) -> list[str]:
+    """Those of them that nobody needs who is not one of them: apt would take who does away as well.
+
+    Raises:
+        PackagesError: apt does not say what it would do.
+    """
+    gone = surplus(noted, installed)
+    while gone:
+        others = _purged(gone, command) - set(gone)
+        if not others:
+            break
+        kept = [name for name in gone if _purged([name], command) & others] or gone
+        gone = [name for name in gone if name not in kept]
+    return gone
+
+
+def _purged(names: list[str], command: Command) -> set[str]:
+    """All that would go with some packages."""
+    said = command("apt-get", "--simulate", "purge", *names)
+    return {name.partition(":")[0] for name in re.findall(r"^(?:Purg|Remv) (\S+)", said, re.MULTILINE)}
 
 
 def _keep(name: str, content: Mapping[str, object], folder: str) -> None:
