@@ -97,7 +97,8 @@ def plan(found: Found, modules: Sequence[str], parameters: Mapping[str, str]) ->
         if name not in wanted and found.parameters[name] is not None
     }
     values = {name: value for name, value in {**released, **wanted}.items() if value != found.parameters[name]}
-    gone = [name for name in _names(found.memory, MODULE) if name not in modules]
+    same = {_plain(name) for name in modules}
+    gone = [name for name in _names(found.memory, MODULE) if _plain(name) not in same]
     modules_file = HEADER + "".join(name + "\n" for name in sorted(set(modules))) if modules else ""
     parameters_file = HEADER + "".join("%s = %s\n" % pair for pair in wanted.items()) if wanted else ""
     load = tuple(name for name in sorted(set(modules)) if not found.modules[name])
@@ -171,12 +172,17 @@ def _names(memory: Mapping[str, Any], prefix: str) -> list[str]:
 def _is_loaded(system: System, name: str) -> bool | None:
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         return None
-    if system.exists("/sys/module/%s" % name.replace("-", "_")):
+    if system.exists("/sys/module/%s" % _plain(name)):
         return True
     asked = system.run("modprobe", "-n", "-v", name)
     if asked.code != 0:
         return None
     return "insmod" not in asked.output  # else it is built in
+
+
+def _plain(name: str) -> str:
+    """A module's name as the kernel has it: whoever writes it with dashes means the same."""
+    return name.replace("-", "_")
 
 
 def _path(name: str) -> str:

@@ -62,6 +62,17 @@ def test_a_module_that_was_there_before_stays(node: Machine) -> None:
     assert answer["after"]["modules"] == ["vhost_net"] and "modprobe -r -q vhost_net" not in node.kernel.ran
 
 
+def test_a_module_may_be_written_with_a_dash_and_later_without_one(node: Machine) -> None:
+    node.kernel.modules.add("vhost-net")
+    node("contivpp_kernel", modules=["vhost-net"])
+    node.kernel.ran.clear()
+    node("contivpp_kernel", modules=["vhost_net"])
+    assert "modprobe -r -q vhost-net" not in node.kernel.ran
+    assert not node("contivpp_kernel", modules=["vhost_net"])["changed"]
+    node("contivpp_kernel", state="absent")
+    assert any(call.startswith("modprobe -r -q vhost") for call in node.kernel.ran)
+
+
 def test_a_name_with_a_dot_in_it_is_written_with_slashes(node: Machine) -> None:
     assert node("contivpp_kernel", sysctl={"net/ipv4/conf/eth0.5/rp_filter": 2})["changed"]
     assert node.kernel.read("proc/sys/net/ipv4/conf/eth0.5/rp_filter") == "2\n"
