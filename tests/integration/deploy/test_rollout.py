@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-PROGRAMS = Path(sys.executable).parent
+from tests.integration.deploy.ansible import REPOSITORY, ansible_playbook
+
 PCI = "0000:00:03.0"
 STN = f"""
 from ansible.module_utils.basic import AnsibleModule
@@ -45,22 +43,7 @@ class Stage:
         groups = {"contivpp_control_plane": {"hosts": {next(iter(hosts)): {}}}, "contivpp_nodes": {"hosts": hosts}}
         inventory.write_text(yaml.safe_dump({"contivpp": {"children": {**groups, "contivpp_etcd": {}}}}))
         given = {"ansible_python_interpreter": sys.executable, **variables}
-        done = subprocess.run(
-            [str(PROGRAMS / "ansible-playbook"), "-i", str(inventory), str(book), "-e", json.dumps(given), *words],
-            cwd=REPOSITORY,
-            env={
-                **os.environ,
-                "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
-                "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
-                "ANSIBLE_LOCAL_TEMP": str(self.folder / "local"),
-                "ANSIBLE_REMOTE_TEMP": str(self.folder / "remote"),
-                "ANSIBLE_NOCOLOR": "1",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=110,
-        )
+        done = ansible_playbook(self.folder, "-i", str(inventory), str(book), "-e", json.dumps(given), *words)
         return done.returncode, done.stdout + done.stderr
 
 

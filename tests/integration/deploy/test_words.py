@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-PROGRAMS = Path(sys.executable).parent
+from tests.integration.deploy.ansible import REPOSITORY, ansible_playbook
+
 TEMPLATES = {
     "boot": "stn/templates/contiv-stn-boot.service.j2",
     "stn": "stn/templates/contiv-stn.service.j2",
@@ -71,22 +68,7 @@ def say(tmp_path: Path) -> Say:
 
     def say(**variables: str) -> dict[str, object]:
         words = [word for name, value in variables.items() for word in ("-e", f"{name}={value}")]
-        done = subprocess.run(
-            [str(PROGRAMS / "ansible-playbook"), "-i", "localhost,", str(book), *words],
-            cwd=REPOSITORY,
-            env={
-                **os.environ,
-                "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
-                "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
-                "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
-                "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
-                "ANSIBLE_NOCOLOR": "1",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=110,
-        )
+        done = ansible_playbook(tmp_path, "-i", "localhost,", str(book), *words)
         assert done.returncode == 0, done.stdout + done.stderr
         found: dict[str, object] = json.loads((tmp_path / "said").read_text())
         return found
