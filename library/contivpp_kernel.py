@@ -16,7 +16,9 @@ options:
     elements: str
     default: []
   sysctl:
-    description: Values by the names of parameters; with slashes instead of dots where a part of a name has a dot in it.
+    description:
+      - Values by the names of parameters; with slashes instead of dots where a part of a name has a dot in it.
+      - A parameter may come with one of O(modules).
     type: dict
     default: {}
   state:

@@ -47,6 +47,13 @@ options:
     description: The address of the node in Kubernetes; a NIC that has it is refused.
     type: str
     default: ""
+  together:
+    description:
+      - All NICs that V(vfio-pci) is to have, by any of their names. They may share an IOMMU group, as the ports of one
+        card do; VFIO lets VPP have the group when it has all of them.
+    type: list
+    elements: str
+    default: []
 author:
   - Contiv-VPP (@contiv)
 """
@@ -109,13 +116,14 @@ def main():
             "noiommu": {"type": "bool", "default": False},
             "boot": {"type": "bool", "default": True},
             "node_ip": {"type": "str", "default": ""},
+            "together": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
     given = module.params
     system = System()
     try:
-        found = taking.read(system, node_ip=given["node_ip"], session=uses.session())
+        found = taking.read(system, node_ip=given["node_ip"], session=uses.session(system))
         planned = taking.plan(
             found,
             taking.Wanted(
@@ -124,6 +132,7 @@ def main():
                 present=given["state"] == "present",
                 no_iommu=given["noiommu"],
                 at_boot=given["boot"],
+                together=tuple(given["together"]),
             ),
         )
         if planned.changed and not module.check_mode:

@@ -69,11 +69,11 @@ RETURN = """
 before:
   description: Versions of what was replaced, by package.
   type: dict
-  returned: success
+  returned: always
 after:
   description: Versions of what was installed, by package; none for what was removed.
   type: dict
-  returned: success
+  returned: always
 """
 
 import os
@@ -124,11 +124,12 @@ def main():
     params = module.params
     if params["expected"] and not module.check_mode:
         params["expected"] = {}
+    planned = debian.Plan((), {}, {})
     try:
         if params["state"] == "absent":
             noted = debian.note_of(params["note"])
             before = debian.read(sorted(noted.get("before", {})))
-            gone = debian.surplus(noted, before)
+            gone = debian.removable(noted, before)
             planned = debian.Plan((), {name: before[name] for name in gone}, {})
             changed = bool(noted)
             if changed and not module.check_mode:
@@ -142,7 +143,8 @@ def main():
             if changed and not module.check_mode:
                 debian.install(params["note"], planned, params["services"], from_files=bool(files))
     except (debian.PackagesError, OSError, subprocess.CalledProcessError) as error:
-        module.fail_json(msg=str(error))
+        # Whoever takes a change back has to know what there was, also where it was cut off.
+        module.fail_json(msg=str(error), before=planned.before, after=planned.after)
     result = {"changed": changed, "before": planned.before, "after": planned.after}
     if module._diff:
         result["diff"] = {

@@ -141,11 +141,13 @@ class Folder:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), mode)
             file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         os.rename(path + ".new", path)
 
     def key(self, name):
         """The key of that name, made where there is none."""
-        key = self.load(name, lambda text: serialization.load_pem_private_key(text, None))
+        key = self.load(name, read_key)
         if key is None:
             key = ec.generate_private_key(ec.SECP256R1())
             self.save(name, pem_of_key(key), 0o400)
@@ -158,6 +160,11 @@ class Folder:
             found = make()
             self.save(name, text_of(found).encode(), 0o644)
         return found
+
+
+def read_key(text):
+    """A key from what its file holds."""
+    return serialization.load_pem_private_key(text, None)
 
 
 def pem_of_key(key):
@@ -196,7 +203,9 @@ def begin(key, subject, issuer, days):
 
 
 def authority_of(folder, common_name, days):
-    """The authority's key and certificate."""
+    """The authority's key and certificate; raises ValueError where its key is there and cannot be used."""
+    if os.path.exists(os.path.join(folder.path, "ca.key")) and folder.load("ca.key", read_key) is None:
+        raise ValueError("ca.key is damaged: bring it back, or remove it, and every host needs new certificates")
     key = folder.key("ca.key")
     name = name_of(common_name)
 

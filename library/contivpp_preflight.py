@@ -110,6 +110,7 @@ def main():
         supports_check_mode=True,
     )
     wanted = module.params
+    system = System()
     problems = (
         wanted["problems"]
         + preflight.host()
@@ -124,7 +125,7 @@ def main():
         + preflight.other_services()
         + preflight.dataplane(wanted["dataplane"])
         + (preflight_vpp.problems(wanted["vpp"]) if wanted["vpp"] else [])
-        + (preflight_host.problems(wanted["host"], System(), session=uses.session()) if wanted["host"] else [])
+        + (preflight_host.problems(wanted["host"], system, session=uses.session(system)) if wanted["host"] else [])
     )
     if problems:
         module.fail_json(msg="\n".join(problems), problems=problems)

@@ -149,6 +149,11 @@ class Stn:
         """Whether the software is installed."""
         return os.access(self._program, os.X_OK)
 
+    @property
+    def runs(self):
+        """Whether there is a daemon to ask; a check comes before it is defined."""
+        return self.is_there and os.path.exists(self._module.params["socket"])
+
     def ask(self, command, *words):
         """The answer to a command; raises StnError with what the program says."""
         if not self.is_there:
@@ -164,7 +169,7 @@ class Stn:
 
 def begin(module, stn):
     wanted = module.params
-    if module.check_mode and not stn.is_there:
+    if module.check_mode and not stn.runs:
         return {"changed": True}, {}
     before = stn.ask("state")
     if before["phase"] in STOLEN:
@@ -182,7 +187,7 @@ def begin(module, stn):
 
 
 def confirm(module, stn):
-    if module.check_mode and not stn.is_there:
+    if module.check_mode and not stn.runs:
         return {"changed": False}, {}
     state = stn.ask("state")
     if state["phase"] == "confirmed" or (module.check_mode and not state["phase"]):
@@ -209,7 +214,7 @@ def confirm(module, stn):
 
 
 def release(module, stn):
-    if not stn.is_there or not os.path.exists(module.params["socket"]):
+    if not stn.runs:
         if os.path.exists(JOURNAL):
             raise StnError("a NIC may be stolen (%s) and contiv-stn does not run: start contiv-stn.service" % JOURNAL)
         return {"changed": False}, {}
@@ -224,7 +229,7 @@ def release(module, stn):
 
 
 def look(module, stn):
-    if not stn.is_there or not os.path.exists(module.params["socket"]):
+    if not stn.runs:
         return {"changed": False}, {}
     return {"changed": False}, stn.ask("state")
 

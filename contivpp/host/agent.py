@@ -7,6 +7,7 @@ answer that is not an agent's is an error at once, for waiting would not mend it
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import ssl
 import time
@@ -85,6 +86,8 @@ def fetcher(*, user: str = "", password: str = "", ca: str = "", cert: str = "",
                 return int(answer.status), bytes(answer.read())
         except urllib.error.HTTPError as error:
             return int(error.code), bytes(error.read())
+        except http.client.HTTPException as error:  # TLS is spoken there, say, or the answer was cut off
+            raise OSError("it does not answer in HTTP (%s)" % error.__class__.__name__) from None
 
     return fetch
 

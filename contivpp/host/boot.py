@@ -137,6 +137,7 @@ def write(system: System, subject: str, orders: Mapping[str, str]) -> None:
         system.save(UNIT_PATH, UNIT_TEXT)
         system.link(WANTED_PATH, UNIT_PATH)
     else:
+        system.run("systemctl", "stop", UNIT)  # it has done its work, and would be there without a file until a reboot
         for gone in (WANTED_PATH, UNIT_PATH, SCRIPT_PATH):
             system.remove(gone)
     system.run("systemctl", "daemon-reload")  # one that does not run yet reads the units when it boots

@@ -143,7 +143,7 @@ def problems(cpus: Cpus, settings: Mapping[str, Any]) -> list[str]:
             number = int(mask, 16)
             asked["coremask-workers"] = frozenset(core for core in range(number.bit_length()) if number >> core & 1)
         except ValueError:
-            found.append("cpu.coremask-workers: %r is not a mask, such as 0xc" % mask)
+            found.append("cpu.coremask-workers: %r is not a mask, such as 0c" % mask)
     for name, cores in asked.items():
         beyond, off = cores - cpus.present, (cores & cpus.present) - cpus.online
         if beyond:

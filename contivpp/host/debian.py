@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 from dataclasses import dataclass
 from typing import Callable, Mapping
+
+from .snapshot import sync_folder
 
 NOTES = "/var/lib/contiv-packages"
 LISTS = "/var/lib/apt/lists"
@@ -99,12 +102,22 @@ def read(names: list[str], command: Command = run) -> dict[str, str]:
 
 
 def note_of(name: str, folder: str = NOTES) -> dict[str, dict[str, str]]:
-    """What was there before: {"before": versions by package, "masked": services}; a version of "" is none."""
+    """What was there before: {"before": versions by package, "masked": services}; a version of "" is none.
+
+    Raises:
+        PackagesError: the note is damaged.
+    """
+    path = os.path.join(folder, name + ".json")
     try:
-        with open(os.path.join(folder, name + ".json"), encoding="utf-8") as file:
+        with open(path, encoding="utf-8") as file:
             return dict(json.load(file))
-    except (OSError, ValueError):
+    except FileNotFoundError:
         return {}
+    except (OSError, ValueError) as error:
+        raise PackagesError(
+            "%s is damaged (%s), and it says which packages were there before: repair it, or remove it to keep them all"
+            % (path, error)
+        ) from None
 
 
 def install(
@@ -142,13 +155,15 @@ def install(
 def remove(note: str, *, command: Command = run, folder: str = NOTES) -> None:
     """Takes back what was brought in and was not there before; other versions than before stay as they are.
 
+    What others need that came since stays with them.
+
     Raises:
         PackagesError: apt could not.
     """
     noted = note_of(note, folder)
-    gone = surplus(noted, read(sorted(noted.get("before", {})), command))
     if command("dpkg", "--audit").strip():
         command("dpkg", "--configure", "-a")
+    gone = removable(noted, read(sorted(noted.get("before", {})), command), command)
     if gone:
         command("apt-get", "purge", "--yes", "--quiet", "-o", "DPkg::Lock::Timeout=120", *gone)
     for service in sorted(noted.get("masked", {})):
@@ -165,12 +180,39 @@ def surplus(noted: Mapping[str, Mapping[str, str]], installed: Mapping[str, str]
     return sorted(name for name, version in noted.get("before", {}).items() if not version and name in installed)
 
 
+def removable(
+    noted: Mapping[str, Mapping[str, str]], installed: Mapping[str, str], command: Command = run
+) -> list[str]:
+    """Those of them that nobody needs who is not one of them: apt would take who does away as well.
+
+    Raises:
+        PackagesError: apt does not say what it would do.
+    """
+    gone = surplus(noted, installed)
+    while gone:
+        others = _purged(gone, command) - set(gone)
+        if not others:
+            break
+        kept = [name for name in gone if _purged([name], command) & others] or gone
+        gone = [name for name in gone if name not in kept]
+    return gone
+
+
+def _purged(names: list[str], command: Command) -> set[str]:
+    """All that would go with some packages."""
+    said = command("apt-get", "--simulate", "purge", *names)
+    return {name.partition(":")[0] for name in re.findall(r"^(?:Purg|Remv) (\S+)", said, re.MULTILINE)}
+
+
 def _keep(name: str, content: Mapping[str, object], folder: str) -> None:
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, name + ".json")
     with open(path + ".new", "w", encoding="utf-8") as file:
         json.dump(content, file, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
     os.rename(path + ".new", path)
+    sync_folder(folder)
 
 
 def _is_fresh(lists: str = LISTS, sources: str = SOURCES) -> bool:

@@ -12,7 +12,7 @@ write to all memory of the machine: it is done only when it is asked for by name
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Collection
 
 from .nics import PCI_DEVICES, Nic
 from .system import HostError, System
@@ -85,8 +85,10 @@ def read(system: System) -> Kernel:
     return Kernel(frozenset(available), frozenset(loaded), system.read(NO_IOMMU) in ("Y", "1"))
 
 
-def problems(nic: Nic, wanted: str, kernel: Kernel, *, no_iommu: bool = False) -> list[str]:
-    """Why a NIC cannot have a driver, each with its remedy."""
+def problems(
+    nic: Nic, wanted: str, kernel: Kernel, *, no_iommu: bool = False, together: Collection[str] = ()
+) -> list[str]:
+    """Why a NIC cannot have a driver, each with its remedy; `together` are the NICs that VFIO gets as well."""
     name = "%s (%s)" % (nic.name, nic.address) if nic.name else nic.address
     if wanted not in USER_SPACE:
         return []
@@ -111,7 +113,9 @@ def problems(nic: Nic, wanted: str, kernel: Kernel, *, no_iommu: bool = False) -
             "%s has no IOMMU, and %s needs one: switch it on in the firmware and with intel_iommu=on for the kernel, or"
             " set noiommu to true, which lets the NIC write to all memory" % (name, VFIO)
         )
-    others = [one for one in nic.companions if not one.bridge and one.driver not in HARMLESS]
+    others = [
+        one for one in nic.companions if not one.bridge and one.driver not in HARMLESS and one.pci not in together
+    ]
     if others:
         found.append(
             "%s shares IOMMU group %s with %s: VFIO takes a group only whole; take them off their drivers, or put the"
@@ -121,7 +125,15 @@ def problems(nic: Nic, wanted: str, kernel: Kernel, *, no_iommu: bool = False) -
     return found
 
 
-def plan(nic: Nic, wanted: str, kernel: Kernel, *, no_iommu: bool = False, override: str | None = None) -> Change:
+def plan(
+    nic: Nic,
+    wanted: str,
+    kernel: Kernel,
+    *,
+    no_iommu: bool = False,
+    override: str | None = None,
+    together: Collection[str] = (),
+) -> Change:
     """Plans the change of a NIC's driver; pure.
 
     Args:
@@ -130,11 +142,12 @@ def plan(nic: Nic, wanted: str, kernel: Kernel, *, no_iommu: bool = False, overr
         kernel: what it offers.
         no_iommu: whether VFIO may go without an IOMMU.
         override: the driver that the kernel is to be told to take, where that is not simply the one that is wanted.
+        together: addresses of the NICs that VFIO gets as well, such as the other ports of a card.
 
     Raises:
         HostError: the NIC cannot have it, with all reasons.
     """
-    refused = problems(nic, wanted, kernel, no_iommu=no_iommu)
+    refused = problems(nic, wanted, kernel, no_iommu=no_iommu, together=together)
     if refused:
         raise HostError(*refused)
     folder = "%s/%s" % (PCI_DEVICES, nic.address)

@@ -198,7 +198,7 @@ def plan(
     reservations: list[Reservation] = []
     orders: dict[str, str] = {}
     sizes: dict[int, set[bool]] = {}
-    taken: dict[int | None, int] = {}
+    taken = _given_back(found, wanted)
     for one in wanted:
         pool = _pool(found, one, problems)
         if pool is None:
@@ -352,6 +352,19 @@ def _shortage(found: Found, one: Wanted, pool: Pool, after: int, taken: dict[int
             % (free, after, pool.name, one.free, one.free - free)
         )
     return problems
+
+
+def _given_back(found: Found, wanted: Sequence[Wanted]) -> dict[int | None, int]:
+    """The memory that pools of ours let go, below zero, as it is taken; pages that are in use stay with their users."""
+    asked = {pool.path: one.count for one in wanted for pool in [_pool(found, one, [])] if pool is not None}
+    freed: dict[int | None, int] = {}
+    for pool in found.pools:
+        if pool.path in found.memory:
+            after = max(asked.get(pool.path, 0), int(found.memory[pool.path]["pages"]))
+            amount = min(max(0, pool.pages - after), pool.free) * pool.kilobytes
+            for where in {None, pool.node}:
+                freed[where] = freed.get(where, 0) - amount
+    return freed
 
 
 def _releases(found: Found, wanted: set[str]) -> list[Reservation]:

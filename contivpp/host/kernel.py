@@ -38,11 +38,15 @@ class Found:
 
 @dataclass(frozen=True)
 class Plan:
-    """What has to be done: to load, to unload, to set; how the two files are to be, and what is to be remembered."""
+    """What has to be done: to load, to unload, to set; how the two files are to be, and what is to be remembered.
+
+    `late` are parameters that are not there yet, and may come with a module that is loaded.
+    """
 
     load: tuple[str, ...]
     unload: tuple[str, ...]
     values: Mapping[str, str]
+    late: tuple[str, ...]
     modules_file: str
     parameters_file: str
     remember: Mapping[str, Mapping[str, Any]]
@@ -81,11 +85,9 @@ def plan(found: Found, modules: Sequence[str], parameters: Mapping[str, str]) ->
         for name in sorted(set(modules))
         if found.modules[name] is None
     ]
-    problems += [
-        "this kernel has no parameter %s: correct the name" % name
-        for name in sorted(parameters)
-        if found.parameters[name] is None
-    ]
+    coming = any(found.modules[name] is False for name in modules)
+    missing = [name for name in sorted(parameters) if found.parameters[name] is None]
+    problems += [_no_parameter(name) for name in missing if not coming or not _is_name(name)]
     if problems:
         raise HostError(*problems)
     wanted = {name: _one_line(str(value)) for name, value in sorted(parameters.items())}
@@ -95,13 +97,14 @@ def plan(found: Found, modules: Sequence[str], parameters: Mapping[str, str]) ->
         if name not in wanted and found.parameters[name] is not None
     }
     values = {name: value for name, value in {**released, **wanted}.items() if value != found.parameters[name]}
-    gone = [name for name in _names(found.memory, MODULE) if name not in modules]
+    same = {_plain(name) for name in modules}
+    gone = [name for name in _names(found.memory, MODULE) if _plain(name) not in same]
     modules_file = HEADER + "".join(name + "\n" for name in sorted(set(modules))) if modules else ""
     parameters_file = HEADER + "".join("%s = %s\n" % pair for pair in wanted.items()) if wanted else ""
     load = tuple(name for name in sorted(set(modules)) if not found.modules[name])
     remember: dict[str, dict[str, Any]] = {
         **{MODULE + name: {"loaded": found.modules[name]} for name in modules},
-        **{PARAMETER + name: {"value": found.parameters[name]} for name in wanted},
+        **{PARAMETER + name: {"value": found.parameters[name]} for name in wanted if name not in missing},
     }
     forget = [MODULE + name for name in gone]
     forget += [PARAMETER + name for name in _names(found.memory, PARAMETER) if name not in wanted]
@@ -110,6 +113,7 @@ def plan(found: Found, modules: Sequence[str], parameters: Mapping[str, str]) ->
         load=load,
         unload=tuple(name for name in gone if not found.memory[MODULE + name]["loaded"] and found.modules[name]),
         values=values,
+        late=tuple(missing),
         modules_file=modules_file,
         parameters_file=parameters_file,
         remember={name: origin for name, origin in remember.items() if name not in found.memory},
@@ -117,7 +121,7 @@ def plan(found: Found, modules: Sequence[str], parameters: Mapping[str, str]) ->
         changed=bool(load or values or forget or files != (found.modules_file, found.parameters_file)),
         before={
             "modules": [name for name in sorted({*modules, *gone}) if found.modules[name]],
-            "sysctl": {name: found.parameters[name] for name in sorted({**released, **wanted})},
+            "sysctl": {name: found.parameters[name] for name in sorted({**released, **wanted}) if name not in missing},
         },
         after={
             "modules": [
@@ -140,6 +144,11 @@ def apply(system: System, planned: Plan) -> None:
         memory.remember(name, dict(origin))
     for name in planned.load:
         system.must("modprobe", name)
+    for name in planned.late:
+        came = _value(system, name)
+        if came is None:
+            raise HostError(_no_parameter(name))
+        memory.remember(PARAMETER + name, {"value": came})
     for name, value in planned.values.items():
         system.command(_path(name), value)
         now = _value(system, name)
@@ -163,7 +172,7 @@ def _names(memory: Mapping[str, Any], prefix: str) -> list[str]:
 def _is_loaded(system: System, name: str) -> bool | None:
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         return None
-    if system.exists("/sys/module/%s" % name.replace("-", "_")):
+    if system.exists("/sys/module/%s" % _plain(name)):
         return True
     asked = system.run("modprobe", "-n", "-v", name)
     if asked.code != 0:
@@ -171,13 +180,26 @@ def _is_loaded(system: System, name: str) -> bool | None:
     return "insmod" not in asked.output  # else it is built in
 
 
+def _plain(name: str) -> str:
+    """A module's name as the kernel has it: whoever writes it with dashes means the same."""
+    return name.replace("-", "_")
+
+
 def _path(name: str) -> str:
     """A name with dots; or with slashes, where a part has a dot in it."""
     return "/proc/sys/" + (name if "/" in name else name.replace(".", "/"))
 
 
+def _is_name(name: str) -> bool:
+    return re.fullmatch(r"[A-Za-z0-9_./@:-]+", name) is not None and ".." not in name
+
+
+def _no_parameter(name: str) -> str:
+    return "this kernel has no parameter %s: correct the name" % name
+
+
 def _value(system: System, name: str) -> str | None:
-    if not re.fullmatch(r"[A-Za-z0-9_./@:-]+", name) or ".." in name:
+    if not _is_name(name):
         return None
     text = system.read(_path(name))
     return None if text is None else _one_line(text)

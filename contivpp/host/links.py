@@ -2,12 +2,14 @@
 
 A link that goes takes its addresses and routes with it. `Link` holds what is needed to put them back on the link that
 comes in its place, under whatever index. The kernel's own (connected routes, link-local addresses, what routers
-announce) come back by themselves and are left to it.
+announce) come back by themselves and are left to it; but NetworkManager has the kernel make no route of an address, and
+adds one that only says that the kernel made it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 from dataclasses import dataclass
 from typing import Any, Iterable, Mapping, Sequence
 
@@ -38,6 +40,11 @@ class Address:
     def cidr(self) -> str:
         """As it is written, such as 10.0.0.5/24."""
         return "%s/%d" % (self.local, self.prefix)
+
+    @property
+    def network(self) -> str:
+        """The subnet that it is in, as a route leads there."""
+        return str(ipaddress.ip_network(self.cidr, strict=False))
 
     @property
     def ipv6(self) -> bool:
@@ -120,6 +127,15 @@ class Link:
     addresses: tuple[Address, ...] = ()
     routes: tuple[Route, ...] = ()
 
+    def comes_by_itself(self, route: Route) -> bool:
+        """Whether the kernel makes a route of this link again; not where it was told to make none for the address."""
+        if route.protocol != "kernel":
+            return route.comes_by_itself
+        return not any(
+            "noprefixroute" in one.flags and not one.comes_by_itself and one.network == route.destination
+            for one in self.addresses
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return dataclasses.asdict(self)
@@ -139,6 +155,14 @@ class Link:
         ]
         addresses = [Address(**{**address, "flags": tuple(address["flags"])}) for address in values["addresses"]]
         return cls(**{**values, "addresses": tuple(addresses), "routes": tuple(routes)})
+
+
+def canonical(address: str) -> str:
+    """An address as the kernel writes it, for IPv6 has several ways; what is none stays as it is."""
+    try:
+        return str(ipaddress.ip_address(address.strip()))
+    except ValueError:
+        return address
 
 
 def read(system: System) -> dict[str, Link]:
@@ -175,7 +199,11 @@ def missing(before: Link, now: Link) -> tuple[list[Address], list[Route]]:
     ways = {_identity(route, now.name) for route in now.routes}
     return (
         [one for one in before.addresses if not one.comes_by_itself and (one.local, one.prefix) not in there],
-        [one for one in _in_order(before.routes) if not one.comes_by_itself and _identity(one, now.name) not in ways],
+        [
+            one
+            for one in _in_order(before.routes)
+            if not before.comes_by_itself(one) and _identity(one, now.name) not in ways
+        ],
     )
 
 

@@ -135,6 +135,8 @@ class Inventory:
             HostError: there is none, or there are several with that MAC.
         """
         wanted = word.strip().lower()
+        if not wanted:
+            raise HostError("no NIC is named, and there are %s: name one" % _list(self.nics))
         if re.fullmatch(r"[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", wanted):
             wanted = "0000:" + wanted
         found = [
@@ -147,7 +149,10 @@ class Inventory:
             return found[0]
         if found:
             raise HostError("%s is more than one NIC (%s): name it by its PCI address" % (word, _list(found)))
-        raise HostError("there is no NIC %s on this host, only %s: correct the name" % (word, _list(self.nics)))
+        hint = "write PCI and MAC addresses in quotes, or YAML takes them for numbers" if _is_number(wanted) else ""
+        raise HostError(
+            "there is no NIC %s on this host, only %s: %s" % (word, _list(self.nics), hint or "correct the name")
+        )
 
 
 def read(system: System, *, node_ip: str = "", known: Mapping[str, str] | None = None) -> Inventory:
@@ -162,6 +167,7 @@ def read(system: System, *, node_ip: str = "", known: Mapping[str, str] | None =
         HostError: iproute2 fails or is missing.
     """
     there = links.read(system)
+    node_ip = links.canonical(node_ip)
     owned: dict[str, list[str]] = {}
     without_pci: dict[str, str] = {}
     for name in system.names(LINKS):
@@ -196,6 +202,11 @@ def read(system: System, *, node_ip: str = "", known: Mapping[str, str] | None =
         )
     real = [group for group in system.names(GROUPS) if not _is_pretended(system, group)]
     return Inventory(tuple(nics), iommu=bool(real))
+
+
+def _is_number(word: str) -> bool:
+    """Whether YAML made it of what has colons in it: 0000:00:08.0 is 8.0 for it, at sixty to each place."""
+    return re.fullmatch(r"\d+(\.\d*)?", word) is not None
 
 
 def _owner(system: System, name: str) -> tuple[str, str]:

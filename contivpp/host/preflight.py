@@ -16,6 +16,8 @@ import sys
 import time
 from typing import Any, Callable
 
+from .links import canonical
+
 OLDEST_PYTHON = (3, 11)
 OLDEST_KERNEL = (5, 18)
 OURS = "77"
@@ -88,7 +90,7 @@ def address(own: str, others: dict[str, str], addresses: list[str] | None = None
     problems = [
         "%s has the address %s as well: correct ansible_host of one of them" % (name, wanted)
         for name, other in sorted(others.items())
-        if other == wanted
+        if canonical(other) == wanted
     ]
     if wanted not in (_addresses() if addresses is None else addresses):
         problems.append(

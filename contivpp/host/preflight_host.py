@@ -5,10 +5,11 @@ The plans themselves are made and thrown away, so what is refused here is what w
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Callable, Mapping
 
 from . import cpus, hugepages, kernel, startup_conf_host, taking
-from .drivers import USER_SPACE
+from .drivers import USER_SPACE, VFIO
 from .startup_conf import StartupConf, StartupConfError, from_yaml
 from .system import HostError, System
 
@@ -47,12 +48,16 @@ def _nics(wanted: Mapping[str, Any], system: System, session: str, devices: list
     there = taking.read(system, node_ip=str(wanted.get("node_ip") or ""), session=session)
     found: list[str] = []
     names: dict[str, str] = {}
-    for entry in wanted.get("nics") or []:
-        one = taking.Wanted(
+    entries = [
+        taking.Wanted(
             nic=str(entry.get("nic", "")),
-            driver=str(entry.get("driver", "vfio-pci")),
-            no_iommu=bool(entry.get("noiommu", False)),
+            driver=str(entry.get("driver", VFIO)),
+            no_iommu=_truth(entry.get("noiommu", False)),
         )
+        for entry in wanted.get("nics") or []
+    ]
+    together = tuple(one.nic for one in entries if one.driver == VFIO)
+    for one in (replace(entry, together=together) for entry in entries):
         try:
             planned = taking.plan(there, one)
         except HostError as error:
@@ -92,7 +97,7 @@ def _hugepages(wanted: Mapping[str, Any], system: System) -> list[str]:
                 for one in pages
             ],
             mounts=[(str(one["path"]), str(one.get("size") or "")) for one in mounts],
-            now=bool(wanted.get("hugepages_now", True)),
+            now=_truth(wanted.get("hugepages_now", True)),
         )  # fmt: skip
     return []
 
@@ -116,11 +121,16 @@ def _startup_conf(wanted: Mapping[str, Any], system: System, chosen: list[Startu
         except HostError as error:
             found += error.problems
     try:
-        conf = from_yaml(settings, strict=bool(wanted.get("strict", True)))
+        conf = from_yaml(settings, strict=_truth(wanted.get("strict", True)))
     except StartupConfError as error:
         return found + error.problems
     chosen.append(conf)
     return found + startup_conf_host.problems(system, conf)
+
+
+def _truth(value: Any) -> bool:
+    """Of what YAML or a command line says; a word is not true for being one."""
+    return value if isinstance(value, bool) else str(value).strip().lower() in ("true", "yes", "on", "1", "y", "t")
 
 
 def _number(value: Any) -> int | None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 from typing import Any, Callable, Mapping
 
-from . import preflight
+from . import preflight, uses
+from .links import canonical
+from .system import System
 
 UNIT = "contiv-vpp"
 OWN_UNIT = "vpp"
@@ -40,8 +42,8 @@ def problems(
     is_active = active or preflight.is_active
     there = preflight.read_ip("address") if links is None else links
     ways = preflight.read_ip("-4", "route") + preflight.read_ip("-6", "route") if routes is None else routes
-    words = (os.environ.get("SSH_CONNECTION", "") if session is None else session).split()
-    ours = {str(wanted["address"]), *words[2:3]} - {""}
+    words = (uses.connection(System()) if session is None else session).split()
+    ours = {canonical(word) for word in (str(wanted["address"]), *words[2:3])} - {""}
     stealing = bool(wanted.get("steals", False))  # contiv-stn looks at the NIC itself
     found = [] if stealing else _uplink(str(wanted["uplink"]), bool(wanted["alone"]), there, ways, ours)
     if not is_active(UNIT):

@@ -24,7 +24,7 @@ class SnapshotError(Exception):
 
 
 def record(folder: str = FOLDER) -> dict[str, Any] | None:
-    """What a snapshot was taken for and of: {"purpose": text, "patterns": paths}; None where there is none."""
+    """What a snapshot was taken for and of: {"purpose": text, "patterns": paths, "bytes": of the archive}, or None."""
     try:
         with open(os.path.join(folder, _RECORD), encoding="utf-8") as file:
             return dict(json.load(file))
@@ -36,13 +36,29 @@ def save(purpose: str, patterns: Sequence[str], *, root: str = "/", folder: str 
     """Takes a snapshot of all that the patterns match; the record comes last, and makes it count."""
     drop(folder)
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    with tarfile.open(os.path.join(folder, _ARCHIVE), "w") as tar:
-        os.chmod(os.path.join(folder, _ARCHIVE), 0o600)
-        for path in _matches(patterns, root):
-            tar.add(os.path.join(root, path), arcname=path)
+    with open(os.path.join(folder, _ARCHIVE), "wb") as archive:
+        os.fchmod(archive.fileno(), 0o600)
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for path in _matches(patterns, root):
+                tar.add(os.path.join(root, path), arcname=path)
+        archive.flush()
+        os.fsync(archive.fileno())
+        size = archive.tell()
     with open(os.path.join(folder, _RECORD + ".new"), "w", encoding="utf-8") as file:
-        json.dump({"purpose": purpose, "patterns": list(patterns)}, file)
+        json.dump({"purpose": purpose, "patterns": list(patterns), "bytes": size}, file)
+        file.flush()
+        os.fsync(file.fileno())
     os.rename(os.path.join(folder, _RECORD + ".new"), os.path.join(folder, _RECORD))
+    sync_folder(folder)
+
+
+def sync_folder(folder: str) -> None:
+    """Has the names in a folder on the disk, so that a rename is there after a loss of power."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def differences(*, root: str = "/", folder: str = FOLDER) -> list[str]:
@@ -101,9 +117,16 @@ class _Opened:
         if known is None:
             raise SnapshotError("there is no snapshot in %s" % folder)
         self._patterns, self._path = list(known["patterns"]), os.path.join(folder, _ARCHIVE)
+        self._bytes = known.get("bytes")
 
     def __enter__(self) -> tuple[tarfile.TarFile, list[str]]:
-        self._tar = tarfile.open(self._path)
+        try:
+            # What was cut off between two files looks whole: those that it lacks would be taken for new, and removed.
+            if self._bytes is not None and os.stat(self._path).st_size != self._bytes:
+                raise tarfile.ReadError("it is not as long as it was")
+            self._tar = tarfile.open(self._path)
+        except (OSError, tarfile.TarError) as error:
+            raise SnapshotError("%s is damaged (%s): nothing was put back" % (self._path, error)) from None
         return self._tar, self._patterns
 
     def __exit__(self, *_: object) -> None:

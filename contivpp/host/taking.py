@@ -9,7 +9,7 @@ comes back, also when that is a driver of user space that somebody else chose.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import Any, Iterable, Mapping
 
 from . import boot, drivers, nics, returning, uses
 from .drivers import KERNEL, USER_SPACE, Change, Kernel
@@ -34,6 +34,7 @@ class Wanted:
         present: false to give the NIC back as it was.
         no_iommu: whether VFIO may go without an IOMMU.
         at_boot: whether it is to be so after a reboot.
+        together: all that VFIO is to get, by any of their names: they may share a group, as the ports of a card do.
     """
 
     nic: str
@@ -41,6 +42,7 @@ class Wanted:
     present: bool = True
     no_iommu: bool = False
     at_boot: bool = True
+    together: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,12 +137,13 @@ def plan(found: Found, wanted: Wanted) -> Plan:
     origin = found.memory.get(nic.address)
     if wanted.driver == KERNEL and origin is not None and origin["driver"] not in USER_SPACE:
         return _giving_back(found, wanted)
-    refused = drivers.problems(nic, wanted.driver, found.kernel, no_iommu=wanted.no_iommu)
+    together = _addresses(found, wanted.together)
+    refused = drivers.problems(nic, wanted.driver, found.kernel, no_iommu=wanted.no_iommu, together=together)
     if wanted.driver in USER_SPACE and nic.driver not in USER_SPACE:
         refused += uses.against(nic, found.uses, session=found.session)
     if refused:
         raise HostError(*refused)
-    change = drivers.plan(nic, wanted.driver, found.kernel, no_iommu=wanted.no_iommu)
+    change = drivers.plan(nic, wanted.driver, found.kernel, no_iommu=wanted.no_iommu, together=together)
     _see_that_nobody_drives(found, nic, change)
     without_iommu = wanted.driver == drivers.VFIO and not nic.iommu_group
     orders = {address: order for address, order in found.orders.items() if address != nic.address}
@@ -294,6 +297,17 @@ def _see_that_nobody_drives(found: Found, nic: Nic, change: Change) -> None:
             "%s drives %s (%s) now: stop it first, or take the NIC out of its configuration and restart it"
             % (", ".join(programs), nic.name or "the NIC", nic.address)
         )
+
+
+def _addresses(found: Found, words: Iterable[str]) -> set[str]:
+    """The addresses of NICs; one that is not there is refused when its own turn comes."""
+    addresses = set()
+    for word in words:
+        try:
+            addresses.add(found.inventory.find(word).address)
+        except HostError:
+            continue
+    return addresses
 
 
 def _remembered(found: Found, word: str) -> str | None:

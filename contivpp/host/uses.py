@@ -80,9 +80,28 @@ def holders(system: System, nic: Nic) -> tuple[str, ...]:
     return tuple(found)
 
 
-def session() -> str:
+def connection(system: System, process: int = 0) -> str:
+    """What sshd said of the session that this runs in (SSH_CONNECTION); "" when it is not known.
+
+    Args:
+        system: the machine.
+        process: whose session it is; 0 for our own. sudo hides the words from it and not from its ancestors.
+    """
+    if not process and os.environ.get("SSH_CONNECTION"):
+        return os.environ["SSH_CONNECTION"]
+    number = str(process or os.getpid())
+    while number not in ("", "0"):
+        for word in (system.read("/proc/%s/environ" % number) or "").split("\0"):
+            if word.startswith("SSH_CONNECTION="):
+                return word.partition("=")[2]
+        parent = re.search(r"^PPid:\s*(\d+)", system.read("/proc/%s/status" % number) or "", re.MULTILINE)
+        number = parent.group(1) if parent else ""
+    return ""
+
+
+def session(system: System, process: int = 0) -> str:
     """The address of this host that Ansible's ssh session came in by; "" when it is not known."""
-    words = os.environ.get("SSH_CONNECTION", "").split()
+    words = connection(system, process).split()
     return words[2] if len(words) > 2 else ""
 
 

@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from contivpp.host.links import canonical
 from contivpp.stn import managers
 from contivpp.stn.drivers import Drivers
 from contivpp.stn.journal import AF_PACKET, MAIN, SavedNic
@@ -125,10 +126,9 @@ def _reasons(link: Link, driver: str, machine: Machine, drivers: Drivers) -> lis
 def _carriers(machine: Machine, node_ip: str) -> tuple[str, ...]:
     if not node_ip:
         return machine.default_links()
+    wanted = canonical(node_ip)
     return tuple(
-        name
-        for name in machine.names()
-        if any(one.text.partition("/")[0] == node_ip for one in machine.addresses(name))
+        name for name in machine.names() if any(one.text.partition("/")[0] == wanted for one in machine.addresses(name))
     )
 
 

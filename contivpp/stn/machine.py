@@ -12,7 +12,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +30,7 @@ _UP: Final = 0x1
 _LOOK: Final = 0.5
 _LOOKS: Final = 4
 """How often in a row nothing may be missing on a link until it counts as left alone; seconds between two looks."""
+_DEFAULT: Final = "route default"
 _NAMING: Final = 5.0
 """Seconds for udev to give a link its name."""
 
@@ -99,7 +100,7 @@ class Machine:
 
     def names(self) -> tuple[str, ...]:
         """The names of all links, sorted."""
-        return tuple(sorted(one.name for one in self._net.iterdir())) if self._net.is_dir() else ()
+        return tuple(sorted(one.name for one in self._net.iterdir() if one.is_dir())) if self._net.is_dir() else ()
 
     def driver_of(self, pci: str) -> str:
         """What drives a device; "" for nothing."""
@@ -240,24 +241,30 @@ class Machine:
         for address in saved.addresses_of(link.index):
             saved.remove_address(address, link.index)
 
-    def clothe(self, nic: SavedNic, *, elapsed: float, within: float) -> None:
+    def clothe(self, nic: SavedNic, *, elapsed: float, within: float) -> dict[str, str]:
         """Gives a link the addresses and routes that it had, until all are there.
 
+        Returns:
+            Routes that are not there in time and that the node is reached without, by what `missing` calls them, each
+            with a sentence: one may lead over another link as well, which has gone.
+
         Raises:
-            MachineError: some are not there in time; which ones, and why.
+            MachineError: an address or a default route is not there in time; which ones, and why.
         """
         deadline = self._clock() + within
         while True:
             refused = dict(self._clothe_once(nic, elapsed))
             missing = self.missing(nic)
             if not missing:
-                return
+                return {}
             if self._clock() >= deadline:
-                why = [f"{what}: {refused[what]}" if what in refused else what for what in missing]
-                raise MachineError(f"{nic.name} lacks {'; '.join(why)}")
+                why = {what: f"{what}: {refused[what]}" if what in refused else what for what in missing}
+                if all(what.startswith("route ") and what != _DEFAULT for what in missing):
+                    return {what: f"{nic.name} lacks {said}" for what, said in why.items()}
+                raise MachineError(f"{nic.name} lacks {'; '.join(why.values())}")
             self._sleep(0.2)
 
-    def keep_clothed(self, nic: SavedNic, *, elapsed: float, within: float) -> list[str]:
+    def keep_clothed(self, nic: SavedNic, *, elapsed: float, within: float, without: Collection[str] = ()) -> list[str]:
         """Puts back what somebody takes off a link, until nobody does any more.
 
         Who manages a link sets it up a moment after it was told to, and takes off what it does not know.
@@ -266,6 +273,7 @@ class Machine:
             nic: as it was.
             elapsed: seconds since then.
             within: seconds after which it is left as it is.
+            without: what it could not be given at all.
 
         Returns:
             What is taken off again and again, in one sentence; nothing when all of it stays.
@@ -278,7 +286,7 @@ class Machine:
                 return [f"somebody takes {', '.join(missing)} off {nic.name} again and again"] if missing else []
             self._sleep(_LOOK)
             looks += 1
-            if now_missing := self.missing(nic):
+            if now_missing := [what for what in self.missing(nic) if what not in without]:
                 looks, missing = 0, now_missing
                 with contextlib.suppress(MachineError):  # the link may be about to change
                     self.clothe(nic, elapsed=elapsed, within=0.0)
@@ -296,7 +304,7 @@ class Machine:
             if not one.automatic and not any(saved.same_address(one, other) for other in addresses)
         ]
         return found + [
-            f"route {one.to or 'default'}"
+            f"route {one.to}" if one.to else _DEFAULT
             for one in nic.routes
             if not one.automatic and not any(saved.same_route(one, nic.index, other, link.index) for other in routes)
         ]
@@ -318,7 +326,7 @@ class Machine:
             try:
                 saved.put_route(route, nic.index, link.index)
             except saved.RefusedError as error:
-                yield f"route {route.to or 'default'}", str(error)
+                yield f"route {route.to}" if route.to else _DEFAULT, str(error)
 
     def take_from_others(self, nic: SavedNic) -> None:
         """Takes the NIC's addresses off all other links.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -150,7 +151,7 @@ class Ifupdown:
 
     def hold(self, nic: str) -> None:
         """No hotplug, no `ifup -a`; the DHCP client ends without a word to the server."""
-        mask = self._systemd / f"ifup@{nic}.service"
+        mask = self._mask(nic)
         mask.parent.mkdir(parents=True, exist_ok=True)
         if not mask.is_symlink():
             mask.symlink_to("/dev/null")
@@ -162,7 +163,7 @@ class Ifupdown:
 
     def let_go(self, nic: str, note: Sequence[str]) -> None:
         """As it was, and the DHCP client is started as it had been."""
-        (self._systemd / f"ifup@{nic}.service").unlink(missing_ok=True)
+        self._mask(nic).unlink(missing_ok=True)
         self._drop_in(nic).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._drop_in(nic).parent.rmdir()
@@ -184,6 +185,16 @@ class Ifupdown:
             if Path(words[0]).name == "dhclient" and nic in words[1:]:
                 found.append((int(folder.name), words))
         return found
+
+    def _mask(self, nic: str) -> Path:
+        """As systemd writes the name of an instance: what is no letter in it is a number."""
+        letters = (
+            letter
+            if re.match(r"[A-Za-z0-9:_]", letter) or (letter == "." and place)
+            else "".join(f"\\x{byte:02x}" for byte in letter.encode())
+            for place, letter in enumerate(nic)
+        )
+        return self._systemd / f"ifup@{''.join(letters)}.service"
 
     def _drop_in(self, nic: str) -> Path:
         return self._systemd / "networking.service.d" / f"{OURS}-{nic}.conf"

@@ -28,7 +28,7 @@ _REQUEST, _ACK, _DUMP, _CREATE, _REPLACE = 0x1, 0x4, 0x300, 0x400, 0x100
 _ERROR, _DONE = 2, 3
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_FLAGS, _IFA_PROTO = 1, 2, 6, 8, 11
 _BY_KERNEL: Final = (1, 2, 3)  # values of IFA_PROTO: loopback, router announcement, link-local
-_TEMPORARY, _PERMANENT, _MANAGES_TEMPORARY = 0x01, 0x80, 0x100
+_TEMPORARY, _PERMANENT, _MANAGES_TEMPORARY, _NO_ROUTE = 0x01, 0x80, 0x100, 0x200
 _STATE: Final = 0x08 | 0x20 | 0x40 | 0x80  # of an address: failed, deprecated, tentative, permanent
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_MULTIPATH = 1, 4, 5, 6, 9
 _RTA_CACHEINFO, _RTA_TABLE, _RTA_VIA, _RTA_NH_ID = 12, 15, 18, 30
@@ -80,6 +80,7 @@ def addresses_of(index: int) -> tuple[SavedAddress, ...]:
 def routes_of(index: int) -> tuple[SavedRoute, ...]:
     """The routes by a link, of all tables, those first that need no other."""
     found = []
+    own = _without_a_route(index)
     for family in (socket.AF_INET, socket.AF_INET6):
         for payload in _dump(_GET_ROUTE, _ROUTE.pack(family, *[0] * 8)):
             _, length, _, _, table, protocol, _, kind, flags = _ROUTE.unpack_from(payload)
@@ -98,10 +99,21 @@ def routes_of(index: int) -> tuple[SavedRoute, ...]:
                     metric=struct.unpack("=I", attributes[_RTA_PRIORITY])[0] if _RTA_PRIORITY in attributes else 0,
                     message=payload.hex(),
                     table=table,
-                    automatic=protocol in (_PROTO_KERNEL, _PROTO_RA),
+                    automatic=protocol == _PROTO_RA or (protocol == _PROTO_KERNEL and to not in own),
                 )
             )
     return tuple(sorted(found, key=lambda route: any(hop.via for hop in route.hops)))
+
+
+def _without_a_route(index: int) -> set[str]:
+    """The subnets of addresses that the kernel was told to make no route of: NetworkManager adds it in its name."""
+    found = set()
+    for address in addresses_of(index):
+        attributes = dict(_attributes(bytes.fromhex(address.message), _ADDRESS.size))
+        flags = struct.unpack("=I", attributes[_IFA_FLAGS])[0] if _IFA_FLAGS in attributes else 0
+        if flags & _NO_ROUTE and not address.automatic:
+            found.add(str(ipaddress.ip_network(address.text, strict=False)))
+    return found
 
 
 def put_address(saved: SavedAddress, index: int, *, elapsed: float = 0.0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 from pathlib import Path
 from typing import Any, Final
@@ -123,8 +124,11 @@ def _about(nic: SavedNic) -> Any:
         dhcp_enabled=nic.dhcp,
         ip_addresses=[one.text for one in nic.addresses],
     )
+    subnets = {str(ipaddress.ip_network(one.text, strict=False)) for one in nic.addresses}
     for route in nic.routes:
         if route.table != MAIN or (route.automatic and route.to):  # the default route may be announced by a router
+            continue
+        if route.to in subnets and not any(hop.via for hop in route.hops):  # it comes with the address
             continue
         for hop in route.hops:
             reply.routes.add(destination_subnet=route.to, next_hop_ip=hop.via, metric=route.metric, weight=hop.weight)

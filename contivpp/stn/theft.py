@@ -14,7 +14,7 @@ from typing import Final
 from contivpp.stn import managers
 from contivpp.stn.drivers import DriverError, Drivers
 from contivpp.stn.journal import SavedNic
-from contivpp.stn.machine import Machine
+from contivpp.stn.machine import Machine, MachineError
 from contivpp.stn.managers import Manager
 from contivpp.stn.services import Services
 
@@ -132,15 +132,15 @@ class Theft:
         self._machine.make_like(nic)
         self._machine.set_up(nic.name, up=True)
         self._reached("addresses")
-        self._machine.clothe(nic, elapsed=elapsed, within=DRESSING)
+        lacking = self._machine.clothe(nic, elapsed=elapsed, within=DRESSING)
         self._reached("managers-back")
-        problems = managers.let_go(self._others, nic.name, nic.managers)
+        problems = [*lacking.values(), *managers.let_go(self._others, nic.name, nic.managers)]
         if running:
             self._reached("services-again")
             self._services.start()
         if nic.managers and not nic.dhcp:
             self._reached("settle")
-            problems += self._machine.keep_clothed(nic, elapsed=elapsed, within=SETTLING)
+            problems += self._machine.keep_clothed(nic, elapsed=elapsed, within=SETTLING, without=lacking)
         self._reached("given-back")
         return problems
 
@@ -153,5 +153,7 @@ class Theft:
         missing = self._machine.missing(nic)
         if missing:
             self._machine.set_up(nic.name, up=True)
-            self._machine.clothe(nic, elapsed=elapsed, within=1.0)
+            lacking = self._machine.clothe(nic, elapsed=elapsed, within=1.0)
+            if lacking:
+                raise MachineError("; ".join(lacking.values()))
         return missing

@@ -15,7 +15,7 @@ from .syntax import Form, Forms, Node, Setting
 
 SIZE = re.compile(r"[0-9]+[kKmMgGtT]?")
 PAGE_SIZE = re.compile(r"default|default-hugepage|[0-9]+[kKmMgG]?")
-CORES = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")
+CORES = re.compile(r"[0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?)*")
 WORD = re.compile(r"[^\s{}#]+")
 Section = TypeVar("Section")
 
@@ -68,6 +68,40 @@ class Cores(Kind):
 
     pattern = CORES
     wanted = "a list of cores, such as 2-3,18"
+
+    def take(self, value: Any, place: str, problems: list[str]) -> Any:
+        """As for every kind; VPP reads no range that goes down."""
+        text = super().take(value, place, problems)
+        ranges = [[int(end) for end in part.split("-")] for part in text.split(",") if part]
+        if any(ends != sorted(ends) for ends in ranges):
+            problems.append("%s: %r is not %s" % (place, value, self.wanted))
+            return self.default
+        return text
+
+
+class Hexadecimal(Kind):
+    """What VPP reads as hexadecimal digits. YAML makes a number of them, and its digits would be others."""
+
+    def take(self, value: Any, place: str, problems: list[str]) -> Any:
+        """As for every kind, and no number."""
+        if isinstance(value, int) and not isinstance(value, bool):
+            problems.append("%s: %r is a number: write it in quotes, as %s" % (place, value, self.wanted))
+            return self.default
+        return super().take(value, place, problems)
+
+
+class Mask(Hexadecimal):
+    """Cores as the bits of a number, the lowest last."""
+
+    pattern = re.compile(r"([0-9a-fA-F]{2})+")
+    wanted = "an even number of hexadecimal digits without 0x, such as '0c'"
+
+
+class Address(Hexadecimal):
+    """An address in memory."""
+
+    pattern = re.compile(r"0x[0-9a-fA-F]+")
+    wanted = "an address in memory, such as '0xfc0000000'"
 
 
 class Number(Kind):

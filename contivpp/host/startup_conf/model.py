@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Mapping
 
 from . import syntax
 from .fields import (
+    Address,
     Block,
     Blocks,
     Choice,
@@ -18,6 +19,7 @@ from .fields import (
     Decimal,
     Flag,
     Kind,
+    Mask,
     Number,
     PageSize,
     Size,
@@ -132,7 +134,7 @@ class Memory(Section):
 class Physmem(Section):
     """The memory that devices reach."""
 
-    base_addr: str = setting("base-addr", Kind())
+    base_addr: str = setting("base-addr", Address())
     max_size: str = setting("max-size", Size())
 
 
@@ -160,7 +162,7 @@ class Cpu(Section):
 
     main_core: int | None = setting("main-core", Number())
     corelist_workers: str = setting("corelist-workers", Cores())
-    coremask_workers: str = setting("coremask-workers", Kind())
+    coremask_workers: str = setting("coremask-workers", Mask())
     workers: int | None = setting("workers", Number())
     skip_cores: int | None = setting("skip-cores", Number())
     relative: bool = setting("relative", Flag())

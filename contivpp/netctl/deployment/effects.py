@@ -87,7 +87,9 @@ def worst(found: Iterable[Effect]) -> Level:
 
 
 def _effect(change: Change) -> Effect | None:
-    if change.kind is Kind.SERVICE:
+    if change.kind is Kind.NIC:
+        known = _nic(change)
+    elif change.kind is Kind.SERVICE:
         known = _SERVICES.get((change.subject, change.what))
     elif change.kind is Kind.SETTING and change.subject.endswith("/contiv.conf"):
         matches = [name for name in _SETTINGS if change.what.startswith(name)]
@@ -95,3 +97,10 @@ def _effect(change: Change) -> Effect | None:
     else:
         known = None
     return None if known is None else Effect(host=change.host, level=known[0], because=known[1])
+
+
+def _nic(change: Change) -> tuple[Level, str] | None:
+    """What is lost with a NIC; nothing with one that carries nothing, or that changes hands at the next boot only."""
+    if change.what in ("take", "next boot"):
+        return None
+    return (Level.INTERRUPTED, f"{change.subject} changes hands: packets by it are lost meanwhile")

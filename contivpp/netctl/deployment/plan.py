@@ -26,6 +26,7 @@ class Kind(StrEnum):
     SERVICE = "service"
     SETTING = "setting"
     SOFTWARE = "software"
+    NIC = "nic"
     FILE = "file"
     OTHER = "other"
 
@@ -35,9 +36,9 @@ class Change:
     """One thing that would change on a host.
 
     Attributes:
-        subject: a service, a package, a file, a task.
+        subject: a service, a package, a NIC, a file, a task.
         what: the setting's name, or what is done: start, restart, created, ...
-        before: a setting's value, or a version; "" where there is none.
+        before: a setting's value, a version, or a NIC's driver; "" where there is none.
         reason: for a restart, what it is because of.
     """
 
@@ -129,7 +130,29 @@ def _package(ended: TaskEnded, result: Mapping[str, Any]) -> Iterator[Change]:
     yield Change(host=ended.host, kind=Kind.SOFTWARE, subject="contivpp", what=what, before=before, after=after)
 
 
+def _nic(ended: TaskEnded, result: Mapping[str, Any]) -> Iterator[Change]:
+    name = str(_argument(result, "nic") or _item(result) or result.get("address") or ended.task)
+    before, after = result.get("before") or {}, result.get("after") or {}
+    drivers = {"before": _text(before.get("driver")), "after": _text(after.get("driver"))}
+    what = "give back" if after.get("links") else "take"
+    if drivers["before"] == drivers["after"]:
+        what = "next boot"
+    elif what == "take":
+        carried = [one for link in (before.get("links") or {}).values() for one in link.get("addresses") or ()]
+        what += f" from {', '.join(carried)}" if carried else ""
+    yield Change(host=ended.host, kind=Kind.NIC, subject=name, what=what, **drivers)
+
+
+def _stolen(ended: TaskEnded, result: Mapping[str, Any]) -> Iterator[Change]:
+    what = {"begin": "steal", "release": "give back"}.get(str(_argument(result, "action")))
+    name = str((result.get("nic") or {}).get("name") or _argument(result, "nic") or "the node's own")
+    if what:
+        yield Change(host=ended.host, kind=Kind.NIC, subject=name, what=what)
+
+
 _MODULES: Final = {
+    "contivpp_nic": _nic,
+    "contivpp_stn": _stolen,
     "contivpp_service": _service,
     "contivpp_files": _files,
     "contivpp_startup_conf": _startup_conf,

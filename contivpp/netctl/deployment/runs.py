@@ -80,6 +80,11 @@ class Outcome:
         """Whether all was done on all hosts."""
         return self.status == "successful"
 
+    @property
+    def nowhere(self) -> bool:
+        """Whether there was no host to do it on: Ansible calls that a success, as with an inventory of another name."""
+        return self.good and not self.hosts and not self.ended
+
 
 class Runner(Protocol):
     """What of ansible-runner's `run` is used."""
@@ -126,6 +131,9 @@ def run(
         runs: the folder of all runs; by default that of the user.
         runner: ansible-runner's `run`.
         now: the time, which names the run's folder.
+
+    Raises:
+        UsageError: the run's folder cannot be made.
     """
     folder = _make_folder(runs or state_folder(), f"{now():%Y%m%dT%H%M%S.%f}-{Path(request.playbook).stem}")
     outcome = Outcome(status="failed", artifacts=folder)
@@ -176,10 +184,13 @@ def _environment(project: Path) -> dict[str, str]:
 
 
 def _make_folder(runs: Path, name: str) -> Path:
-    runs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    older = sorted(path for path in runs.iterdir() if path.is_dir())
-    for path in older[: max(len(older) - KEPT + 1, 0)]:
-        shutil.rmtree(path, ignore_errors=True)
     folder = runs / name
-    folder.mkdir(mode=0o700)
+    try:
+        runs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        older = sorted(path for path in runs.iterdir() if path.is_dir())
+        for path in older[: max(len(older) - KEPT + 1, 0)]:
+            shutil.rmtree(path, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise UsageError(f"{runs} cannot be made ({error.strerror}): name another folder with --artifacts") from error
     return folder

@@ -12,6 +12,11 @@ from contivpp.netctl.deployment.runs import Outcome
 from contivpp.netctl.errors import ExitCode
 from contivpp.netctl.report import Column, Report, Table
 
+_NOBODY: Final = (
+    "no host was found: see that the inventory (-i) is there and has the groups contivpp, contivpp_nodes, contivpp_etcd"
+    " and contivpp_control_plane"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -82,6 +87,8 @@ def plan(outcome: Outcome, *, goal: str = "deploy") -> Report:
         f"{len(found)} changes on {len(touched)} of {len(set(outcome.hosts) | touched)} hosts; packets notice:"
         f" {data.packets}. contiv-netctl {goal} does it."
         if found
+        else ""
+        if outcome.nowhere
         else f"Nothing would change on {len(outcome.hosts)} hosts."
     )
     return Report(data=data, tables=tuple(tables), problems=problems, summary=summary, code=code)
@@ -108,12 +115,12 @@ def run(outcome: Outcome, *, done: str) -> Report:
         failures=bad,
         artifacts=str(outcome.artifacts),
     )
-    problems = () if outcome.good else _problems(outcome, bad)
+    problems = _problems(outcome, bad)
     return Report(
         data=data,
         tables=(Table("", _HOSTS, rows),) if rows else (),
         problems=problems,
-        summary=f"{done} All that was said is in {outcome.artifacts}.",
+        summary="" if outcome.nowhere else f"{done} All that was said is in {outcome.artifacts}.",
         code=_code(outcome),
     )
 
@@ -121,6 +128,8 @@ def run(outcome: Outcome, *, done: str) -> Report:
 def _problems(outcome: Outcome, bad: Sequence[Failure]) -> tuple[str, ...]:
     if outcome.status == "canceled":
         return ("it was interrupted: the same command again goes on where it was", *_sentences(bad))
+    if outcome.nowhere:
+        return (_NOBODY, f"all that was said is in {outcome.artifacts}")
     if outcome.good:
         return ()
     said = _sentences(bad) or ([outcome.output] if outcome.output else [f"Ansible ended with {outcome.status}"])
@@ -138,7 +147,7 @@ def _sentences(bad: Sequence[Failure]) -> list[str]:
 def _code(outcome: Outcome) -> ExitCode:
     if outcome.status == "canceled":
         return ExitCode.INTERRUPTED
-    if outcome.good:
+    if outcome.good and not outcome.nowhere:
         return ExitCode.GOOD
     return ExitCode.SOMETHING_WRONG if outcome.ended else ExitCode.USAGE
 
@@ -162,6 +171,17 @@ _SECTIONS: Final = (
             Column("WHAT", lambda row: row.change.what),
             Column("NOW", lambda row: row.change.before),
             Column("THEN", lambda row: row.change.after),
+        ),
+    ),
+    (
+        (Kind.NIC,),
+        "NICs",
+        (
+            _HOSTS_COLUMN,
+            Column("NIC", lambda row: row.change.subject),
+            Column("WHAT", lambda row: row.change.what),
+            Column("NOW", lambda row: row.change.before, optional=True),
+            Column("THEN", lambda row: row.change.after, optional=True),
         ),
     ),
     (

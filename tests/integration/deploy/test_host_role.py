@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-PROGRAMS = Path(sys.executable).parent
+from tests.integration.deploy.ansible import ansible_playbook
 
 
 @pytest.fixture
@@ -28,22 +26,7 @@ def role(tmp_path: Path) -> Any:
 
     def run(*words: str, **variables: Any) -> subprocess.CompletedProcess[str]:
         given = {"ansible_python_interpreter": sys.executable, **variables}
-        return subprocess.run(
-            [str(PROGRAMS / "ansible-playbook"), "-i", "localhost,", str(book), "-e", json.dumps(given), *words],
-            cwd=REPOSITORY,
-            env={
-                **os.environ,
-                "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
-                "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
-                "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
-                "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
-                "ANSIBLE_NOCOLOR": "1",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=110,
-        )
+        return ansible_playbook(tmp_path, "-i", "localhost,", str(book), "-e", json.dumps(given), *words)
 
     return run
 

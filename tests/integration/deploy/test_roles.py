@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import ssl
 import subprocess
 import sys
@@ -16,8 +15,8 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-PROGRAMS = Path(sys.executable).parent
+from tests.integration.deploy.ansible import REPOSITORY, ansible_playbook
+
 Play = Callable[..., "subprocess.CompletedProcess[str]"]
 
 PKI = """
@@ -43,23 +42,7 @@ HOSTS = {
 @pytest.fixture
 def play(tmp_path: Path) -> Play:
     def play(*words: str) -> subprocess.CompletedProcess[str]:
-        environment = {
-            **os.environ,
-            "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
-            "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
-            "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
-            "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
-            "ANSIBLE_NOCOLOR": "1",
-        }
-        return subprocess.run(
-            [str(PROGRAMS / "ansible-playbook"), *words],
-            cwd=REPOSITORY,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=110,
-        )
+        return ansible_playbook(tmp_path, *words)
 
     return play
 

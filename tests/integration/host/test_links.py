@@ -30,6 +30,17 @@ route add 10.11.0.0/16 dev hostnic scope link tos 4
 -6 route add fd99::/32 dev hostnic metric 7
 """
 
+# As NetworkManager does it: the kernel makes no routes of the addresses, and those that come in their places say it did.
+MANAGED = """
+link set hostnic up
+address add 10.7.2.1/24 dev hostnic noprefixroute
+route add 10.7.2.0/24 dev hostnic proto kernel scope link src 10.7.2.1 metric 100
+route add default via 10.7.2.254 dev hostnic proto static metric 100
+address add fd07::1/64 dev hostnic nodad noprefixroute
+-6 route add fd07::/64 dev hostnic proto kernel metric 100
+-6 route add default via fd07::fe dev hostnic proto static metric 100
+"""
+
 
 @pytest.fixture
 def machine() -> Iterator[System]:
@@ -102,3 +113,17 @@ def test_bridges_are_told_by_the_kernel(machine: System) -> None:
     found = links.read(machine)
     assert found["hostnic"].master == "hostbr"
     assert not found["hostnic"].up and not found["hostnic"].carrier
+
+
+def test_what_a_manager_added_in_the_kernels_name_comes_back_as_well(machine: System) -> None:
+    make(machine, "hostnic")
+    for line in MANAGED.strip().splitlines():
+        machine.must("ip", *line.split())
+    before = links.read(machine)["hostnic"]
+    machine.must("ip", "link", "delete", "hostnic")
+    make(machine, "hostnic")
+    assert links.restore(machine, Link.from_dict(before.as_dict()), "hostnic") == []
+    now = links.read(machine)["hostnic"]
+    ways = {(route.destination, route.gateway, route.protocol, route.metric) for route in now.routes}
+    assert {(one.destination, one.gateway, one.protocol, one.metric) for one in before.routes} - ways == set()
+    assert links.restoring(before, now) == []

@@ -47,6 +47,34 @@ async def test_a_stolen_nic_is_vpps_and_comes_back_exactly_as_it_was(world: Worl
     assert "systemctl start --no-block vpp agent" in world.commands()
 
 
+async def test_a_nic_comes_back_with_the_routes_that_networkmanager_added_in_the_kernels_name(link: World) -> None:
+    for words in (
+        "addr flush dev eth0",
+        f"addr add {ADDRESS}/24 broadcast 10.77.0.255 dev eth0 noprefixroute",
+        f"route add 10.77.0.0/24 dev eth0 proto kernel scope link src {ADDRESS} metric 100",
+        f"route add default via {GATEWAY} dev eth0 proto static metric 100",
+    ):
+        ip(*words.split(), netns=link.node)
+    link.sysctl("disable_ipv6", "1")
+    before = link.picture()
+    state = await link.stolen()
+    assert "10.77.0.0/24" not in [hop.to for hop in state.routes], "the subnet comes with the address"
+    await link.client.release("eth0", timeout=30)
+    assert link.picture() == before
+    assert link.pings()
+
+
+async def test_a_route_over_another_link_that_has_gone_does_not_keep_the_node_from_coming_back(link: World) -> None:
+    await link.stolen()
+    ip("link", "delete", "eth9", netns=link.node)
+    await link.client.release(timeout=60)
+    assert link.pings()
+    assert "default via" in ip("route", netns=link.node)
+    assert "systemctl start --no-block vpp agent" in link.commands()
+    assert not (link.folder / "root/run/systemd/network/00-contiv-stn-eth0.network").exists()
+    assert "eth0 lacks route 172.16.0.0/16" in link.log()
+
+
 async def test_nobody_configures_the_nic_meanwhile(link: World) -> None:
     file = link.folder / "root/run/systemd/network/00-contiv-stn-eth0.network"
     await link.stolen()

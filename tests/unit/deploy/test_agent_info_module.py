@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import http.server
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -137,3 +138,20 @@ def test_a_password_is_given_and_asked_for(run: Run, agent: Agent) -> None:
 def test_wrong_arguments_are_named(run: Run, given: dict[str, Any], part: str) -> None:
     answer = run("contivpp_agent_info", **given)
     assert answer["failed"] and part in answer["msg"]
+
+
+def test_who_does_not_speak_http_is_a_state_with_its_reason(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(bytes([21, 3, 3, 0, 2, 2, 50]))  # an alert of TLS
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        answered = run("contivpp_agent_info", url=f"http://127.0.0.1:{server.getsockname()[1]}")
+        thread.join()
+    assert not answered["agent"]["reachable"]
+    assert "it does not answer in HTTP" in answered["agent"]["reason"]

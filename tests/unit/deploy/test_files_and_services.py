@@ -109,6 +109,20 @@ def test_packages_are_told_by_version_and_a_check_installs_nothing(run: Run, mon
     assert not run("contivpp_packages", note="none", names=["x"], libraries=["libc.so.6"])["changed"]
 
 
+def test_an_installation_that_fails_says_what_was_there_before(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(run, "contivpp_packages")
+    debian = core("debian")
+
+    def install(*_: object, **__: object) -> None:
+        raise debian.PackagesError("apt-get install: no space left on device")
+
+    monkeypatch.setattr(debian, "read", lambda names, *_: {"vpp": "1"})
+    monkeypatch.setattr(debian, "install", install)
+    answer = run("contivpp_packages", note="vpp", names=["vpp=2"])
+    assert answer["failed"] and "no space left" in answer["msg"]
+    assert (answer["before"], answer["after"]) == ({"vpp": "1"}, {"vpp": "2"})
+
+
 def test_packages_from_a_folder_that_is_not_there_are_refused(run: Run) -> None:
     answer = run("contivpp_packages", note="vpp", folder="/not/there")
     assert answer["failed"] and "copy the packages there first" in answer["msg"]

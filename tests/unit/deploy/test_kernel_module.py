@@ -62,9 +62,44 @@ def test_a_module_that_was_there_before_stays(node: Machine) -> None:
     assert answer["after"]["modules"] == ["vhost_net"] and "modprobe -r -q vhost_net" not in node.kernel.ran
 
 
+def test_a_module_may_be_written_with_a_dash_and_later_without_one(node: Machine) -> None:
+    node.kernel.modules.add("vhost-net")
+    node("contivpp_kernel", modules=["vhost-net"])
+    node.kernel.ran.clear()
+    node("contivpp_kernel", modules=["vhost_net"])
+    assert "modprobe -r -q vhost-net" not in node.kernel.ran
+    assert not node("contivpp_kernel", modules=["vhost_net"])["changed"]
+    node("contivpp_kernel", state="absent")
+    assert any(call.startswith("modprobe -r -q vhost") for call in node.kernel.ran)
+
+
 def test_a_name_with_a_dot_in_it_is_written_with_slashes(node: Machine) -> None:
     assert node("contivpp_kernel", sysctl={"net/ipv4/conf/eth0.5/rp_filter": 2})["changed"]
     assert node.kernel.read("proc/sys/net/ipv4/conf/eth0.5/rp_filter") == "2\n"
+
+
+def test_a_parameter_may_come_with_a_module_that_is_to_be_loaded(node: Machine) -> None:
+    node.kernel.modules.add("br_netfilter")
+    node.kernel.brings["br_netfilter"] = {"proc/sys/net/bridge/bridge-nf-call-iptables": "1\n"}
+    wanted: dict[str, Any] = {"modules": ["br_netfilter"], "sysctl": {"net.bridge.bridge-nf-call-iptables": 0}}
+    foreseen = node("contivpp_kernel", check=True, diff=True, **wanted)
+    assert foreseen["changed"] and foreseen["before"] == {"modules": [], "sysctl": {}}
+    answer = node("contivpp_kernel", diff=True, **wanted)
+    assert answer["diff"] == foreseen["diff"]
+    assert node.kernel.read("proc/sys/net/bridge/bridge-nf-call-iptables") == "0\n"
+    assert not node("contivpp_kernel", **wanted)["changed"]
+    node("contivpp_kernel", state="absent")
+    assert node.kernel.read("proc/sys/net/bridge/bridge-nf-call-iptables") == "1\n"
+
+
+def test_a_parameter_that_no_module_brings_is_refused_when_all_are_loaded(node: Machine) -> None:
+    wanted: dict[str, Any] = {"modules": ["tun"], "sysctl": {"net.nosuch": 1}}
+    assert node("contivpp_kernel", check=True, **wanted)["changed"], "who knows before it is loaded"
+    for _ in range(2):
+        answer = node("contivpp_kernel", **wanted)
+        assert answer["failed"] and "this kernel has no parameter net.nosuch: correct the name" in answer["msg"]
+    assert node("contivpp_kernel", modules=["tun"])["changed"]
+    assert not node("contivpp_kernel", modules=["tun"])["changed"]
 
 
 def test_what_the_kernel_has_not_is_refused_all_at_once(node: Machine) -> None:

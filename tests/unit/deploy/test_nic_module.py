@@ -29,6 +29,18 @@ def test_a_nic_goes_to_vpp_and_a_second_run_changes_nothing(node: Machine) -> No
     assert not again["changed"] and again["steps"] == [] and again["diff"]["before"] == again["diff"]["after"]
 
 
+def test_the_ports_of_one_card_go_one_after_the_other(node: Machine) -> None:
+    ports = ["0000:00:09.0", "0000:00:09.1"]
+    for number, port in enumerate(ports):
+        node.kernel.add_nic(port, f"eth{2 + number}", group="9")
+    assert "shares IOMMU group 9" in node("contivpp_nic", nic="eth2")["msg"]
+    for name in ("eth2", "eth3"):
+        assert node("contivpp_nic", nic=name, together=["eth2", "0000:00:09.1", "eth9"])["changed"]
+    assert [node.kernel.driver(port) for port in ports] == ["vfio-pci", "vfio-pci"]
+    assert not any(node("contivpp_nic", nic=name)["changed"] for name in ("eth2", "eth3"))
+    assert all(node("contivpp_nic", nic=name, state="absent")["changed"] for name in ("eth2", "eth3"))
+
+
 def test_check_mode_tells_the_same_diff_and_changes_nothing(node: Machine) -> None:
     before = node.files()
     foreseen = node("contivpp_nic", nic="eth1", check=True, diff=True)

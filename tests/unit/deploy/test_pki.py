@@ -102,6 +102,19 @@ def test_certificates_of_an_authority_that_was_lost_are_made_anew(run: Run, give
     assert sorted(made) == ["ca.crt", "ca.key", "one/agent.crt", "one/etcd.crt"]
 
 
+def test_an_authority_whose_key_is_damaged_is_not_replaced_by_one_that_nobody_trusts(
+    run: Run, given: dict[str, Any]
+) -> None:
+    run("contivpp_pki", **given)
+    key = Path(given["folder"]) / "ca.key"
+    key.chmod(0o600)
+    key.write_text("")
+    before = {path: path.read_bytes() for path in key.parent.rglob("*") if path.is_file()}
+    answer = run("contivpp_pki", **given)
+    assert answer["failed"] and "ca.key is damaged" in answer["msg"] and "bring it back" in answer["msg"]
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_a_name_that_is_none_is_refused(run: Run, given: dict[str, Any]) -> None:
     answer = run("contivpp_pki", **{**given, "certificates": [{**AGENT, "names": ["node.example"]}]})
     assert answer["failed"] and "'node.example' is no name" in answer["msg"]

@@ -160,6 +160,16 @@ def test_a_node_without_the_software_is_told_so_and_a_check_goes_on(stn: Run, da
     assert stn("state")["phase"] == ""
 
 
+def test_a_check_of_a_node_that_has_the_software_and_no_daemon_yet_says_that_it_would_be_stolen(
+    stn: Run, daemon: Daemon
+) -> None:
+    (daemon.folder / "stn.sock").unlink()
+    daemon.has(phase="", refuses={"state": "nobody answers: is contiv-stn running?"})
+    assert stn("begin", check=True)["changed"]
+    assert not stn("confirm", check=True)["changed"]
+    assert stn("begin")["msg"] == "nobody answers: is contiv-stn running?"
+
+
 def test_the_device_of_a_stolen_nic_is_known_from_the_journal(stn: Run, daemon: Daemon) -> None:
     journal = daemon.folder / "journal.json"
     journal.write_text(json.dumps({"nic": {"name": "eth0", "pci": "0000:00:03.0", "driver": "vfio-pci"}}))

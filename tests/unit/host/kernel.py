@@ -46,6 +46,7 @@ class Kernel:
         self.root = root
         self.sys = root / "sys"
         self.modules = {"vfio-pci", "uio_pci_generic"}  # that can be loaded
+        self.brings: dict[str, dict[str, str]] = {}  # files that come with a module
         self.refusing: set[str] = set()  # drivers that take no device
         self.names: dict[str, str] = {}  # of the link that a device gets, by its address
         self.links: dict[str, dict[str, Any]] = {}
@@ -154,14 +155,14 @@ class Kernel:
             self.put(f"sys/{folder}/hugepages/hugepages-{kilobytes}kB/{file}_hugepages", f"{number}\n")
         self.free["" if node is None else f"node{node}", kilobytes] = room
 
-    def add_memory(self, mebibytes: int, node: int | None = None) -> None:
-        """Memory that is there, all of it to be had."""
-        kilobytes = mebibytes << 10
+    def add_memory(self, mebibytes: int, node: int | None = None, *, free: int | None = None) -> None:
+        """Memory that is there, all of it to be had unless `free` says how much."""
+        kilobytes, left = mebibytes << 10, (mebibytes if free is None else free) << 10
         if node is None:
-            text = f"MemTotal: {kilobytes} kB\nMemAvailable: {kilobytes} kB\nHugepagesize: 2048 kB\n"
+            text = f"MemTotal: {kilobytes} kB\nMemAvailable: {left} kB\nHugepagesize: 2048 kB\n"
             self.put("proc/meminfo", text)
         else:
-            text = f"Node {node} MemTotal: {kilobytes} kB\nNode {node} MemFree: {kilobytes} kB\n"
+            text = f"Node {node} MemTotal: {kilobytes} kB\nNode {node} MemFree: {left} kB\n"
             self.put(f"sys/devices/system/node/node{node}/meminfo", text)
 
     # What the kernel does.
@@ -233,6 +234,8 @@ class Kernel:
         return Answer(0)
 
     def _load(self, module: str) -> None:
+        for path, text in self.brings.get(module, {}).items():
+            self.put(path, text)
         (self.sys / "module" / module.replace("-", "_")).mkdir(parents=True, exist_ok=True)
         (self.sys / "bus/pci/drivers" / module).mkdir(exist_ok=True)
         parameter = self.sys / "module/vfio/parameters/enable_unsafe_noiommu_mode"

@@ -120,3 +120,10 @@ def test_systemd_takes_the_unit(kernel: Kernel) -> None:
         pytest.skip("needs systemd-analyze: install systemd")
     complaints = [line for line in done.stderr.splitlines() if "contiv-host" in line and "not executable" not in line]
     assert complaints == []
+
+
+def test_a_unit_that_ran_at_boot_is_no_ghost_after_its_last_order(kernel: Kernel) -> None:
+    boot.write(kernel.system(), "nics", {"0000:00:08.0": "vfio-pci"})
+    assert "systemctl stop contiv-host.service" not in kernel.ran
+    boot.write(kernel.system(), "nics", {})
+    assert kernel.ran[-2:] == ["systemctl stop contiv-host.service", "systemctl daemon-reload"]

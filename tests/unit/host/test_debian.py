@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,14 @@ from contivpp.host.debian import PackagesError, Plan
 class Apt:
     """Stands in for dpkg, apt and systemctl: says what is installed, and notes what it is told."""
 
-    def __init__(self, *, installed: dict[str, str] | None = None, audit: str = "") -> None:
-        self.installed, self.audit = installed or {}, audit
+    def __init__(
+        self,
+        *,
+        installed: dict[str, str] | None = None,
+        audit: str = "",
+        needed_by: dict[str, set[str]] | None = None,
+    ) -> None:
+        self.installed, self.audit, self.needed_by = installed or {}, audit, needed_by or {}
         self.said: list[str] = []
 
     def __call__(self, *words: str, good: tuple[int, ...] = (0,)) -> str:
@@ -24,6 +31,11 @@ class Apt:
             return self.audit
         if words[0] == "dpkg-deb":
             return Path(words[-1]).read_text()
+        if "--simulate" in words:
+            purged = set(words[words.index("purge") + 1 :])
+            while more := {other for name in purged for other in self.needed_by.get(name, ())} - purged:
+                purged |= more
+            return "Reading package lists...\n" + "".join(f"Purg {name}:amd64 [1]\n" for name in sorted(purged))
         self.said.append(" ".join(word for word in words if not word.startswith(("-", "DPkg"))))
         return ""
 
@@ -68,6 +80,20 @@ def test_what_came_is_removed_and_what_was_there_stays(tmp_path: Path) -> None:
     assert apt.said == ["apt-get purge libvppinfra"]
 
 
+def test_what_others_need_that_came_since_stays_with_them(tmp_path: Path) -> None:
+    names = ["libelf1", "libnuma1", "vpp", "vpp-plugin-core"]
+    apt = Apt(
+        installed=dict.fromkeys([*names, "gdb"], "1"),
+        needed_by={"libelf1": {"gdb", "vpp"}, "libnuma1": {"vpp"}, "vpp": {"vpp-plugin-core"}},
+    )
+    plan = Plan(tuple(names), {}, dict.fromkeys(names, "1"))
+    debian.install("vpp", plan, [], from_files=True, command=apt, folder=str(tmp_path))
+    apt.said.clear()
+    assert debian.removable(debian.note_of("vpp", str(tmp_path)), apt.installed, apt) == names[1:]
+    debian.remove("vpp", command=apt, folder=str(tmp_path))
+    assert apt.said == ["apt-get purge libnuma1 vpp vpp-plugin-core"], "gdb would have gone with libelf1"
+
+
 def test_a_service_that_was_masked_is_unmasked_when_its_package_has_gone(tmp_path: Path) -> None:
     apt = Apt(installed={"etcd-server": "3"})
     debian.install(
@@ -94,3 +120,26 @@ def test_a_folder_with_two_versions_of_a_package_is_refused(tmp_path: Path) -> N
 def test_a_program_that_fails_is_an_error_with_what_it_said() -> None:
     with pytest.raises(PackagesError, match="dpkg-deb --show"):
         debian.run("dpkg-deb", "--show", "/no/such/file")
+
+
+def test_a_note_is_on_the_disk_before_anything_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def sync(number: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{number}")).name)
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    debian.install(
+        "etcd", debian.plan({"etcd": ""}, {}, {}), [], from_files=True, command=Apt(), folder=str(tmp_path / "notes")
+    )
+    assert synced == ["etcd.json.new", "notes"]
+
+
+def test_a_note_that_is_damaged_is_an_error_and_not_forgotten(tmp_path: Path) -> None:
+    (tmp_path / "etcd.json").write_text('{"before": {"etcd-ser')
+    for wrong in (lambda: debian.note_of("etcd", str(tmp_path)), lambda: debian.remove("etcd", folder=str(tmp_path))):
+        with pytest.raises(PackagesError, match=r"etcd\.json is damaged .* it says which packages were there before"):
+            wrong()
+    assert (tmp_path / "etcd.json").exists()

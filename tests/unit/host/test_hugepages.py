@@ -140,6 +140,21 @@ def test_too_few_pages_and_wrong_wishes_are_refused(machine: Kernel, wanted: lis
     assert machine.written == []
 
 
+def test_what_is_given_back_is_there_for_what_is_taken(machine: Kernel) -> None:
+    do(machine, Wanted("2M", 1508, node=0))
+    machine.add_memory(8192, free=1000)
+    machine.add_memory(4096, 0, free=600)
+    machine.add_memory(4096, 1, free=4000)
+    made = planned(machine, Wanted("2M", 1500, node=1))
+    assert [(one.pool.node, one.after) for one in made.reservations] == [(0, 8), (1, 1500)]
+    assert [(one.pool.kilobytes, one.after) for one in planned(machine, Wanted("1G", 3, node=0)).reservations] == [
+        (2048, 8),
+        (1 << 20, 3),
+    ]
+    with pytest.raises(HostError, match="5 more pages of 1G on NUMA node 0 need 5120 MiB and only 4000 MiB"):
+        planned(machine, Wanted("1G", 5, node=0))
+
+
 def test_all_that_is_wrong_is_told_at_once(machine: Kernel) -> None:
     with pytest.raises(HostError) as raised:
         planned(machine, Wanted("16M", 1), Wanted("2M", 5000), Wanted("1G", 1, node=9))

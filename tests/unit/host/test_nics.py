@@ -183,3 +183,21 @@ def test_a_link_and_its_routes_survive_json() -> None:
 def test_a_machine_without_iproute2_is_an_error_that_names_it(kernel: Kernel) -> None:
     with pytest.raises(HostError, match="ip -json -4 route show table all failed: ip: No such file"):
         nics.read(System(str(kernel.root), run=lambda words: Answer(127, "", "ip: No such file or directory")))
+
+
+def test_the_address_of_the_node_is_recognised_however_it_is_written(machine: Kernel) -> None:
+    machine.add_nic("0000:00:0a.0", "eth2", addresses=["2001:db8::5/64"])
+    [nic] = [nic for nic in read(machine, node_ip="2001:DB8:0::5").nics if nic.node_ip]
+    assert nic.name == "eth2"
+
+
+def test_a_nic_that_is_not_named_is_not_one_without_a_name(machine: Kernel) -> None:
+    machine.add_nic("0000:00:0a.0", driver="vfio-pci")
+    with pytest.raises(HostError, match="no NIC is named"):
+        read(machine).find(" ")
+
+
+@pytest.mark.parametrize("word", ["8.0", "180.0", "41135040008"])
+def test_a_pci_address_without_quotes_in_yaml_is_recognised_as_such(machine: Kernel, word: str) -> None:
+    with pytest.raises(HostError, match="write PCI and MAC addresses in quotes, or YAML takes them for numbers"):
+        read(machine).find(word)

@@ -92,6 +92,8 @@ def test_the_address_must_be_one_of_this_host_and_of_no_other() -> None:
 
 def test_an_address_of_ipv6_is_the_same_however_it_is_written() -> None:
     assert preflight.address("FD00:0::1", {}, ["fd00::1"]) == []
+    [problem] = preflight.address("FD00:0::1", {"node2": "FD00::0:1"}, ["fd00::1"])
+    assert problem.startswith("node2 has the address fd00::1 as well")
 
 
 def test_wheels_for_another_python_are_a_problem() -> None:

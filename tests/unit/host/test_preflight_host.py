@@ -119,3 +119,18 @@ def test_an_uplink_cannot_be_the_kernels_and_vpps_at_once(machine: Kernel) -> No
     [problem] = found(machine, nics=[{"nic": "0000:00:08.0"}], uplink="eth1")
     assert problem.startswith("eth1 is in host_nics, so the kernel will have no link of that name")
     assert found(machine, nics=[{"nic": "eth1"}], uplink="GigabitEthernet0/8/0") == []
+
+
+def test_the_ports_of_one_card_are_taken_together(machine: Kernel) -> None:
+    machine.add_nic("0000:00:09.0", "eth2", group="9", addresses=["10.8.0.5/24"])
+    machine.add_nic("0000:00:09.1", "eth3", group="9")
+    assert found(machine, nics=[{"nic": "eth2"}, {"nic": "0000:00:09.1"}]) == []
+    [problem] = found(machine, nics=[{"nic": "eth2"}])
+    assert "shares IOMMU group 9 with 0000:00:09.1 (e1000e)" in problem
+
+
+def test_a_word_is_no_leave_to_go_without_an_iommu(machine: Kernel) -> None:
+    machine.add_nic("0000:00:09.0", "eth2")
+    [problem] = found(machine, nics=[{"nic": "eth2", "noiommu": "false"}])
+    assert "has no IOMMU" in problem
+    assert found(machine, nics=[{"nic": "eth2", "noiommu": "yes"}]) == []

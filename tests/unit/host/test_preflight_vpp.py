@@ -55,6 +55,19 @@ def test_the_nic_that_kubernetes_and_ssh_need_is_refused_with_the_reasons() -> N
     assert "10.9.0.5" in problem, "the session's own address counts, whatever the inventory says"
 
 
+def test_an_ipv6_address_of_the_node_is_recognised_however_it_is_written() -> None:
+    links = [{"ifname": "eth1", "addr_info": [{"local": "fd00::5"}]}]
+    [problem] = preflight_vpp.problems(
+        {**WANTED, "address": "FD00:0::5"},
+        links=links,
+        routes=[],
+        session="",
+        available=4096,
+        active=lambda unit: False,
+    )
+    assert "eth1 has the address fd00::5 that this host is reached by" in problem
+
+
 def test_a_vpp_without_a_nic_is_refused_unless_it_has_nobody_to_reach() -> None:
     [problem] = found(uplink="")
     assert "VPP has no NIC" in problem

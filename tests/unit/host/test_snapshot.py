@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,8 @@ def test_a_snapshot_says_what_it_was_taken_for_and_nobody_else_may_read_it(root:
     with pytest.raises(SnapshotError, match="there is no snapshot"):
         snapshot.restore(**places(root))
     snapshot.save("version 2", PATTERNS, **places(root))
-    assert snapshot.record(folder) == {"purpose": "version 2", "patterns": PATTERNS}
+    known = snapshot.record(folder)
+    assert known is not None and (known["purpose"], known["patterns"]) == ("version 2", PATTERNS)
     assert Path(folder).stat().st_mode & 0o077 == 0
     assert snapshot.drop(folder) and not snapshot.drop(folder)
     assert not Path(folder).exists()
@@ -106,3 +108,32 @@ def test_a_snapshot_that_was_cut_off_is_none(root: Path) -> None:
     snapshot.save("version 2", PATTERNS, **places(root))
     (Path(places(root)["folder"]) / "snapshot.json").unlink()
     assert snapshot.record(places(root)["folder"]) is None
+
+
+def test_a_snapshot_that_is_damaged_is_refused_with_a_sentence(root: Path) -> None:
+    snapshot.save("version 2", PATTERNS, **places(root))
+    archive = Path(places(root)["folder"]) / "snapshot.tar"
+    with tarfile.open(archive) as tar:
+        last = tar.getmembers()[-1].offset
+    for left in (last, last - 100, 0):
+        os.truncate(archive, left)
+        (root / "etc/contiv/contiv.conf").write_text("new")
+        with pytest.raises(SnapshotError, match="snapshot.tar is damaged .*: nothing was put back"):
+            snapshot.restore(**places(root))
+        assert (root / "etc/contiv/contiv.conf").read_text() == "new"
+
+
+def test_the_archive_is_on_the_disk_before_the_record_makes_it_count(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, rename = os.fsync, os.rename
+
+    def synced(number: int) -> None:
+        done.append(Path(os.readlink(f"/proc/self/fd/{number}")).name)
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "rename", lambda old, new: (done.append("renamed"), rename(old, new)))
+    snapshot.save("version 2", PATTERNS, **places(root))
+    assert done == ["snapshot.tar", "snapshot.json.new", "renamed", "kept"]

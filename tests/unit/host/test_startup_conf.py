@@ -46,6 +46,10 @@ def values_of(kind: kinds.Kind) -> st.SearchStrategy[Any]:
             return st.just("") | SIZES
         case kinds.PageSize():
             return st.sampled_from(["", "default", "default-hugepage", "2M"])
+        case kinds.Mask():
+            return st.sampled_from(["", "06", "0c00"])
+        case kinds.Address():
+            return st.sampled_from(["", "0xfc0000000"])
         case kinds.Cores():
             return st.sampled_from(["", "2-3", "1,4-5,18"])
         case kinds.Choice():
@@ -279,7 +283,18 @@ def test_strict_names_every_unknown_setting_with_the_nearest_known_one() -> None
             "cpu: corelist-workers and workers: set one of them",
         ),
         ({"cpu": {"corelist-workers": "1-2"}}, "cpu.corelist-workers: VPP wants main-core set as well"),
-        ({"cpu": {"coremask-workers": "0x6"}}, "cpu.coremask-workers: VPP wants main-core set as well"),
+        ({"cpu": {"coremask-workers": "06"}}, "cpu.coremask-workers: VPP wants main-core set as well"),
+        ({"cpu": {"main-core": 0, "coremask-workers": "0x6"}}, "cpu.coremask-workers: '0x6' is not an even number of"),
+        ({"cpu": {"main-core": 0, "coremask-workers": "6"}}, "cpu.coremask-workers: '6' is not an even number of"),
+        (
+            {"cpu": {"main-core": 0, "coremask-workers": 0x0C}},
+            "cpu.coremask-workers: 12 is a number: write it in quotes",
+        ),
+        ({"physmem": {"base-addr": 0xFC0000000}}, "physmem.base-addr: 67645734912 is a number: write it in quotes"),
+        ({"physmem": {"base-addr": "67645734912"}}, "physmem.base-addr: '67645734912' is not an address"),
+        ({"cpu": {"main-core": 0, "corelist-workers": "5-3"}}, "cpu.corelist-workers: '5-3' is not a list of cores"),
+        ({"cpu": {"main-core": 0, "corelist-workers": "1-99999999999"}}, "is not a list of cores"),
+        ({"dpdk": {"dev": {"0000:00:08.0": {"workers": "3-1"}}}}, "workers: '3-1' is not a list of cores"),
         ({"cpu": {"main-core": 2, "corelist-workers": "1-2"}}, "core 2 is main-core"),
         ({"cpu": {"skip-cores": 1}}, "cpu.skip-cores: VPP wants main-core"),
         ({"cpu": {"corelist-workers": "a-b"}}, "cpu.corelist-workers: 'a-b' is not a list of cores"),

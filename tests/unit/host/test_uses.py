@@ -98,8 +98,23 @@ def test_a_machine_without_proc_is_not_guessed_at(machine: Kernel) -> None:
         uses.read(machine.system())
 
 
-def test_the_session_is_that_of_ssh(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_session_is_that_of_ssh(machine: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSH_CONNECTION", "10.0.0.1 4711 10.9.0.5 22")
-    assert uses.session() == "10.9.0.5"
+    assert uses.session(machine.system()) == "10.9.0.5"
     monkeypatch.delenv("SSH_CONNECTION")
-    assert uses.session() == ""
+    assert uses.session(machine.system()) == ""
+
+
+def test_the_session_is_known_behind_sudo(machine: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, parent, words in (
+        (1, 0, "HOME=/\0"),
+        (70, 1, "HOME=/root\0"),  # sshd
+        (71, 70, "HOME=/home/op\0SSH_CONNECTION=10.9.0.1 4711 10.9.0.5 22\0USER=op\0"),
+        (72, 71, "SUDO_USER=op\0"),
+    ):
+        machine.put(f"proc/{number}/environ", words)
+        machine.put(f"proc/{number}/status", f"Name:\tx\nPPid:\t{parent}\n")
+    assert uses.session(machine.system(), 72) == "10.9.0.5"
+    assert uses.session(machine.system(), 70) == ""
+    monkeypatch.setenv("SSH_CONNECTION", "10.9.0.1 4711 10.0.0.5 22")
+    assert uses.session(machine.system()) == "10.0.0.5"

@@ -196,6 +196,43 @@ def test_packages_and_startup_conf_and_what_says_nothing_of_itself_are_in_the_pl
     ]
 
 
+def test_a_nic_that_changes_hands_is_no_harmless_thing(tmp_path: Path) -> None:
+    def asked(**arguments: object) -> dict[str, object]:
+        return {"changed": True, "invocation": {"module_args": arguments}}
+
+    link = {"eth1": {"addresses": ["10.9.0.5/24"], "routes": []}}
+    kernel, vfio = {"driver": "e1000e", "links": link}, {"driver": "vfio-pci", "links": {}}
+    bare, later = {"driver": "e1000e", "links": {"eth1": {"addresses": []}}}, {**vfio, "at_boot": "vfio-pci"}
+    report = views.plan(
+        outcome(
+            tmp_path,
+            ended("n1", "Steal it", "contivpp_stn", {**asked(action="begin", nic=""), "nic": {"name": "eth0"}}),
+            ended("n2", "Give the NIC back", "contivpp_stn", asked(action="release", nic="eth0")),
+            ended("n3", "Give NICs to VPP", "contivpp_nic", {**asked(nic="eth1"), "before": kernel, "after": vfio}),
+            ended("n4", "Give NICs to VPP", "contivpp_nic", {**asked(nic="eth1"), "before": bare, "after": vfio}),
+            ended("n5", "Give NICs to VPP", "contivpp_nic", {**asked(nic="eth1"), "before": vfio, "after": later}),
+            ended("n6", "Give them back", "contivpp_nic", {**asked(nic="eth1"), "before": vfio, "after": kernel}),
+        )
+    )
+    changes = [(one.host, one.kind, one.subject, one.what, one.before, one.after) for one in report.data.changes]
+    assert changes == [
+        ("n1", Kind.NIC, "eth0", "steal", "", ""),
+        ("n2", Kind.NIC, "eth0", "give back", "", ""),
+        ("n3", Kind.NIC, "eth1", "take from 10.9.0.5/24", "e1000e", "vfio-pci"),
+        ("n4", Kind.NIC, "eth1", "take", "e1000e", "vfio-pci"),
+        ("n5", Kind.NIC, "eth1", "next boot", "vfio-pci", "vfio-pci"),
+        ("n6", Kind.NIC, "eth1", "give back", "vfio-pci", "e1000e"),
+    ]
+    assert {effect.host: effect.level for effect in report.data.effects} == {
+        "n1": Level.INTERRUPTED,
+        "n2": Level.INTERRUPTED,
+        "n3": Level.INTERRUPTED,
+        "n6": Level.INTERRUPTED,
+    }
+    assert report.data.packets == "packets are lost"
+    assert [table.title for table in report.tables] == ["NICs", "What packets notice"]
+
+
 def test_what_a_run_says_twice_is_in_the_plan_once(tmp_path: Path) -> None:
     twice = files("n", "/etc/contiv/contiv.conf", "changed", "mtuSize: 1\n", "mtuSize: 2\n")
     assert len(views.plan(outcome(tmp_path, twice, twice)).data.changes) == 1
@@ -239,6 +276,16 @@ def test_a_run_that_never_began_is_a_matter_of_usage_with_what_ansible_said(tmp_
     assert (report.code, report.problems[0]) == (ExitCode.USAGE, "ERROR! no such inventory")
 
 
+def test_a_run_on_no_host_at_all_has_done_nothing_and_says_so(tmp_path: Path) -> None:
+    for report in (
+        views.run(outcome(tmp_path, stats()), done="Every host is as it was."),
+        views.plan(outcome(tmp_path)),
+    ):
+        assert report.code is ExitCode.USAGE
+        assert report.problems[0].startswith("no host was found: see that the inventory (-i)")
+        assert "as it was" not in report.summary and "Nothing would change" not in report.summary
+
+
 # ---- runs
 
 
@@ -262,6 +309,13 @@ def test_a_run_gets_what_was_asked_for_and_a_folder_that_nobody_else_may_read(
     assert call["envvars"]["ANSIBLE_CONFIG"] == str(tmp_path / "ansible.cfg")
     assert result.artifacts.stat().st_mode & 0o077 == 0
     assert result.artifacts.name.endswith("-reset")
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_the_option(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    request = Request(project=tmp_path, playbook="site.yml")
+    with pytest.raises(UsageError, match=r"file/runs cannot be made .*: name another folder with --artifacts"):
+        runs.run(request, lambda event: None, runs=tmp_path / "file/runs", runner=FakeRunner())
 
 
 def test_the_newest_runs_are_kept(tmp_path: Path) -> None:

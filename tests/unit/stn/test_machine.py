@@ -170,9 +170,10 @@ class Dressed(Machine):
     def missing(self, nic: SavedNic) -> list[str]:
         return ["10.0.0.5/24"] if self._time.now >= self._until else []
 
-    def clothe(self, nic: SavedNic, *, elapsed: float, within: float) -> None:
+    def clothe(self, nic: SavedNic, *, elapsed: float, within: float) -> dict[str, str]:
         self.dressings += 1
         self._until = self._time.now + 1.0 if self.dressings < self._times else float("inf")
+        return {}
 
 
 def test_what_a_manager_takes_off_a_moment_later_is_put_back_until_it_stays(tmp_path: Path, time: Time) -> None:
@@ -185,3 +186,9 @@ def test_who_never_stops_taking_off_an_address_is_told_of(tmp_path: Path, time: 
     machine = Dressed(tmp_path, time, times=100)
     said = machine.keep_clothed(NIC, elapsed=0.0, within=10.0)
     assert said == ["somebody takes 10.0.0.5/24 off enp0s3 again and again"] and time.now <= 10.5
+
+
+def test_what_the_bonding_driver_has_among_the_links_is_none(tmp_path: Path, machine: Machine) -> None:
+    (tmp_path / "sys/class/net/eth0").mkdir(parents=True)
+    (tmp_path / "sys/class/net/bonding_masters").write_text("bond0\n")
+    assert machine.names() == ("eth0",)

@@ -104,6 +104,20 @@ def test_ifupdown_neither_sees_the_nic_appear_nor_renews_its_lease(tmp_path: Pat
     assert programs.calls[-1] == "/sbin/dhclient -nw -4 -pf /run/dhclient.eth0.pid eth0"
 
 
+@pytest.mark.parametrize(
+    ("nic", "unit"),
+    [("eth0.7", "ifup@eth0.7.service"), ("lan-a", "ifup@lan\\x2da.service"), (".x", "ifup@\\x2ex.service")],
+)
+def test_the_unit_of_a_nic_has_the_name_that_systemd_gives_it(
+    tmp_path: Path, programs: Programs, nic: str, unit: str
+) -> None:
+    one = Ifupdown(tmp_path, programs)
+    one.hold(nic)
+    assert (tmp_path / "run/systemd/system" / unit).is_symlink()
+    one.let_go(nic, [])
+    assert files(tmp_path) == []
+
+
 def test_a_machine_without_any_of_them_is_left_alone(tmp_path: Path, programs: Programs) -> None:
     found = all_managers(tmp_path, programs)
     assert managers.notes_of(found, "eth0") == {}
