@@ -31,7 +31,7 @@ class Fault:
         times: how often.
         retval: of a failure.
         seconds: of a delay.
-        done: whether the request is carried out although the answer is an error, or none.
+        done: whether the request is carried out although the answer is an error, or none; some are never with an error.
     """
 
     kind: Kind

@@ -31,6 +31,8 @@ NUMBER = struct.Struct(">H")
 GO_ON = -165
 OWN = ("want_interface_events",)
 """The messages of the contract that the server answers itself."""
+WHOLE = frozenset({"ip_route_add_del_v2"})
+"""What VPP checks first and then does: with an error as its answer it is not done, nor was half of it."""
 _HANDSHAKE = {"sockclnt_create": 15, "sockclnt_create_reply": 16}
 
 
@@ -220,7 +222,7 @@ class Session(asyncio.Protocol):
 
     def _answer(self, message: Message, request: Any, fault: Fault | None) -> None:
         retval, result = 0, None
-        if fault is None or fault.done:
+        if fault is None or (fault.done and message.name not in WHOLE):
             retval, result = self._carry_out(message, request)
         if fault is not None:
             retval, result = fault.retval, None
