@@ -193,7 +193,7 @@ async def live(folder: Path, steps: list[tuple[int, list[Fault], bool]], last: i
         await life.end()
 
 
-@pytest.mark.parametrize("message", REQUESTS)
+@pytest.mark.parametrize("message", [name for name in REQUESTS if name != "sw_interface_dump"])
 @pytest.mark.parametrize("times", [1, 1000])
 @pytest.mark.parametrize("done", [False, True], ids=["not done", "done"])
 def test_any_request_that_fails_is_made_good(tmp_path: Path, message: str, times: int, done: bool) -> None:
