@@ -14,6 +14,7 @@ LIMITS: Mapping[str, Mapping[str, str]] = {
         "node's own for its pods and host as well, and all where it has none",
         "source-ranges": "nothing filters before cnat: load balancers' addresses with source ranges get no answer",
         "affinity-timeout": "the flow hash binds a client to its endpoint for as long as the endpoints are the same",
+        "port-clash": "of two connections from one port of a client through two frontends to one endpoint the first is cut",
         "sctp-ipv6": "cnat does not translate SCTP over IPv6",
         "removed-endpoint": "cnat ends the sessions of an endpoint that is listed no more: its established connections "
         "are cut",

@@ -284,6 +284,21 @@ def test_a_client_keeps_its_endpoint_for_as_long_as_it_comes_back(
     assert len(seen) > 1, "the client kept its endpoint for ever"
 
 
+@pytest.mark.representative
+def test_two_connections_of_one_port_through_two_frontends_to_one_endpoint_do_not_mix(
+    world: World, pods: Mapping[str, Endpoint], version: int, needs: Callable[[str], None]
+) -> None:
+    needs("port-clash")
+    addresses = [cluster_ip(version, 33), cluster_ip(version, 34)]
+    source = pods["a1"]
+    for name, address in zip(("first", "second"), addresses, strict=True):
+        world.apply(service(name, [address], WEB))
+        world.apply(endpoints(name, [pods["b1"]], WEB, version=version))
+        world.until(lambda: world.probe([Probe(source, address, 80)])[0].reached, "the service answers")  # noqa: B023
+    held = [source.station.start("hold", address=one, port=80, source=9_000).begin() for one in addresses]
+    assert [one.stop()["error"] for one in held] == ["", ""]
+
+
 def test_established_connections_outlive_other_endpoints(
     world: World, pods: Mapping[str, Endpoint], version: int
 ) -> None:

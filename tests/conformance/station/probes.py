@@ -11,7 +11,7 @@ from typing import Any
 
 import sctp
 from icmp import echoes
-from sockets import TIMEOUT, family_of, in_words, of_own
+from sockets import TIMEOUT, family_of, from_another_port, in_words, of_own
 
 AT_ONCE = 64
 _LARGEST = 65536
@@ -85,6 +85,7 @@ async def _tcp(address: str, port: int, timeout: float) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     with socket.socket(family_of(address), socket.SOCK_STREAM) as client:
         client.setblocking(False)
+        from_another_port(client)
         await loop.sock_connect(client, (address, port))
         line = b""
         while not line.endswith(b"\n"):
@@ -99,6 +100,7 @@ async def _udp(address: str, port: int, timeout: float) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     with socket.socket(family_of(address), socket.SOCK_DGRAM) as client:
         client.setblocking(False)
+        from_another_port(client)
         client.connect((address, port))
         client.send(b"who")
         return _greeted(await loop.sock_recv(client, _LARGEST))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import itertools
+import random
 import socket
 import struct
 from typing import Any
@@ -18,6 +21,8 @@ IP_RECVTTL = 12
 SO_RCVBUFFORCE = 33
 RECEIVE_BYTES = 4 << 20
 TIMEOUT = "timeout"
+_OWN_PORTS = range(10_000, 30_000)
+_next_ports = itertools.islice(itertools.cycle(_OWN_PORTS), random.randrange(len(_OWN_PORTS)), None)
 _WORDS = {
     errno.ECONNREFUSED: "refused",
     errno.ECONNRESET: "reset",
@@ -43,6 +48,25 @@ def in_words(error: BaseException) -> str:
 def family_of(address: str) -> socket.AddressFamily:
     """The family of an address."""
     return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def from_port(client: socket.socket, port: int) -> None:
+    """Gives a socket its source port, also when another connection of the same port goes elsewhere."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    client.bind(("", port))
+
+
+def from_another_port(client: socket.socket) -> None:
+    """Gives a socket a source port that nobody here had lately.
+
+    A kernel chooses for each destination by itself, so two connections at once to two frontends of one endpoint may well
+    have the same port; what becomes of these has a case of its own.
+    """
+    for port in itertools.islice(_next_ports, len(_OWN_PORTS)):
+        with contextlib.suppress(OSError):
+            client.bind(("", port))
+            return
+    raise OSError(errno.EADDRINUSE, "all ports are taken")
 
 
 def families() -> list[socket.AddressFamily]:

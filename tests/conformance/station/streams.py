@@ -12,20 +12,22 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from sockets import family_of, in_words
+from sockets import family_of, from_port, in_words
 
 _LARGEST = 65536
 _CHUNK = 65536
 
 
 async def _open(
-    address: str, port: int, duty: bytes, *, timeout: float = 5.0, mss: int = 0
+    address: str, port: int, duty: bytes, *, timeout: float = 5.0, mss: int = 0, source: int = 0
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     client = socket.socket(family_of(address), socket.SOCK_STREAM)
     try:
         client.setblocking(False)
         if mss:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, mss)
+        if source:
+            from_port(client, source)
         await asyncio.wait_for(asyncio.get_running_loop().sock_connect(client, (address, port)), timeout)
         reader, writer = await asyncio.open_connection(sock=client)
     except BaseException:
@@ -168,13 +170,15 @@ async def be_reset(*, address: str, port: int, stop: asyncio.Event) -> dict[str,
     return {"error": error, "seconds": time.monotonic() - start}
 
 
-async def hold(*, address: str, port: int, stop: asyncio.Event, begun: Callable[[], None]) -> dict[str, Any]:
-    """Opens a connection, exchanges a few bytes, is silent until it is stopped, and exchanges bytes again.
+async def hold(
+    *, address: str, port: int, stop: asyncio.Event, begun: Callable[[], None], source: int = 0
+) -> dict[str, Any]:
+    """Opens a connection, from a port of one's choice or any, exchanges a few bytes, is silent until it is stopped, and exchanges bytes again.
 
     Returns:
         `error`, "" when the second exchange worked like the first, and after how many `seconds` that was known.
     """
-    reader, writer = await _open(address, port, b"echo")
+    reader, writer = await _open(address, port, b"echo", source=source)
     start = time.monotonic()
     try:
         for word in (b"before", b"after"):

@@ -29,7 +29,7 @@ plugins {{ plugin dpdk_plugin.so {{ disable }} {without} }}
 {more}
 """
 OF_PLUGINS = {
-    "cnat": "cnat { session-max 262144 session-cleanup-timeout 0.01 }",
+    "cnat": "cnat { session-max 262144 session-cleanup-timeout 0.01 session-max-port-retries 0 }",
     "acl": "acl-plugin { reclassify sessions 1 }",
 }
 """What services and policies need; why: docs/vpp-services.md and docs/vpp-policies.md. VPP refuses it without them."""
