@@ -70,6 +70,10 @@ test: $(STAMP) ## everything: unit, integration, and the end-to-end test on thre
 test-faults: $(STAMP) ## the long fault tests: contiv-stn killed at every step; on the three nodes 50 kills in 100 pod additions
 	pytest -m 'slow or slow_e2e' $(PYTEST_ARGS)
 
+.PHONY: test-laws
+test-laws: $(STAMP) ## the laws of scheduler, features and drivers, with examples that no run had before
+	HYPOTHESIS_PROFILE=exploring pytest -m hypothesis $(PYTEST_ARGS)
+
 .PHONY: molecule
 molecule: $(STAMP) ## the deployment on machines of its own: check, twice, upgrade, one that fails, reset; ONLY=default|upgrade
 	for scenario in $(if $(ONLY),$(ONLY),default upgrade); do molecule test --scenario-name $$scenario; done
