@@ -314,14 +314,20 @@ class TestCluster:
 
 
 def eventually(check: Any, seconds: float = 15) -> None:
-    """Waits until a check holds.
+    """Waits until a check holds; a daemon that does not listen yet, or no more, is one that does not.
 
     Raises:
         AssertionError: it never did.
     """
     deadline = time.monotonic() + seconds * PATIENCE
-    while not check():
-        assert time.monotonic() < deadline, f"{check} never held"
+    while True:
+        problem: OSError | None = None
+        try:
+            if check():
+                return
+        except OSError as error:
+            problem = error
+        assert time.monotonic() < deadline, f"{check} never held{f': {problem}' if problem else ''}"
         time.sleep(0.1 * PATIENCE)
 
 
