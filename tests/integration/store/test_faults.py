@@ -10,6 +10,7 @@ import contextlib
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,12 @@ def members(tmp_path: Path) -> Iterator[Members]:
         made.kill()
 
 
-@pytest.mark.parametrize("seed", range(5))
+def seeds(count: int) -> list[Any]:
+    """So many seeds, of which every run has the first two, and the long tests all."""
+    return [pytest.param(seed, marks=[pytest.mark.slow] if seed > 1 else []) for seed in range(count)]
+
+
+@pytest.mark.parametrize("seed", seeds(8))
 async def test_faults_of_one_etcd_lose_nothing(etcd: Etcd, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     wire = Wire(etcd.endpoint)
@@ -123,7 +129,7 @@ async def test_faults_of_one_etcd_lose_nothing(etcd: Etcd, tmp_path: Path, seed:
         await wire.cut()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seeds(6))
 async def test_faults_of_members_lose_nothing(members: Members, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
 
