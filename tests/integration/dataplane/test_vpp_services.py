@@ -17,6 +17,7 @@ from contivpp.dataplane.vpp.values.routing import VppRoute
 from contivpp.dataplane.vpp.values.source_nat import SourceNat, SourceNatInterface, SparedSubnet
 from contivpp.dataplane.vpp.values.translation import Backend, TranslatedInterface, Translation
 from tests.integration.dataplane.lab import BVI, GATEWAY, HOST, NIC, OUTSIDE, Lab, LabNode, Talk, ping
+from tests.integration.dataplane.vpp import OF_PLUGINS
 
 pytestmark = [pytest.mark.vpp, pytest.mark.root]
 SERVICE, SERVICE6 = "10.96.0.1", "fd00:96::1"
@@ -184,6 +185,30 @@ async def test_where_nothing_is_translated_a_route_refuses_at_once(lab: Lab) -> 
     client = lab.open(node.pod(1))
     with pytest.raises(OSError, match="No route to host"):
         client.connect(("10.96.0.77", 80))
+
+
+async def test_sessions_whose_way_back_others_took_are_freed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = OF_PLUGINS["cnat"].replace(" }", " session-max-age 2 }")
+    monkeypatch.setitem(OF_PLUGINS, "cnat", short)
+    async with Lab(tmp_path, pods=2).running() as lab:
+        [node] = lab.nodes
+        await node.put(TranslatedInterface("pod1"), TranslatedInterface("pod2"))
+        services = ("10.96.0.1", "10.96.0.2")
+        backends = (Backend(node.pod_address(2), 8080),)
+        await node.put(*(Translation("udp", address, 80, backends) for address in services))
+
+        def sessions() -> int:
+            return int(node.vpp.cli("show", "cnat", "timestamp").split()[-1])
+
+        for port in range(20_000, 20_050):
+            for address in services:
+                with lab.open(node.pod(1), socket.SOCK_DGRAM) as client:
+                    client.bind(("", port))
+                    client.sendto(b"x", (address, 80))
+        assert sessions() >= 100
+        async with asyncio.timeout(20):
+            while sessions() > 5:
+                await asyncio.sleep(0.5)
 
 
 async def test_affinity_takes_a_client_to_one_backend(lab: Lab) -> None:
