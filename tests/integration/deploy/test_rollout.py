@@ -125,6 +125,23 @@ module.exit_json(changed=True, paths=[])
 """
 
 
+def test_nobody_is_asked_before_every_host_has_said_what_differs(stage: Stage) -> None:
+    fails = {"name": "Fail", "ansible.builtin.fail": {"msg": "UNKNOWN"}, "when": "inventory_hostname == 'n2'"}
+    for name in ("etcd", "ksr", "vpp", "cni", "netctl"):
+        stage.role(name, says(name), file="config")
+    stage.role("stn", says("stn"), file="kept")
+    stage.role("agent", fails, file="config")
+    plays = yaml.safe_load((REPOSITORY / "playbooks/reconfigure.yml").read_text())
+    copy = stage.folder / "book.yml"
+    copy.write_text(yaml.safe_dump([play for play in plays if play["name"] in ("Find what differs", "Ask")]))
+    hosts = {name: {"ansible_connection": "local"} for name in ("n1", "n2", "n3")}
+    code, said = stage.play(copy, hosts, reconfigure_confirmed="yes", reconfigure_ask=False)
+    assert code != 0 and "UNKNOWN" in said
+    assert "Show what would change" not in said, said
+    code, said = stage.play(copy, dict(list(hosts.items())[::2]), reconfigure_confirmed="yes", reconfigure_ask=False)
+    assert code == 0 and "Show what would change" in said, said
+
+
 @pytest.mark.parametrize(
     ("source", "told"),
     [
