@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable, Mapping
 
-from .snapshot import sync_folder
+from . import durable
 
 NOTES = "/var/lib/contiv-packages"
 LISTS = "/var/lib/apt/lists"
@@ -206,13 +206,7 @@ def _purged(names: list[str], command: Command) -> set[str]:
 
 def _keep(name: str, content: Mapping[str, object], folder: str) -> None:
     os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, name + ".json")
-    with open(path + ".new", "w", encoding="utf-8") as file:
-        json.dump(content, file, sort_keys=True)
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(path + ".new", path)
-    sync_folder(folder)
+    durable.write(os.path.join(folder, name + ".json"), json.dumps(content, sort_keys=True))
 
 
 def _is_fresh(lists: str = LISTS, sources: str = SOURCES) -> bool:

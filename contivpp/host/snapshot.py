@@ -14,6 +14,8 @@ import shutil
 import tarfile
 from typing import Any, Sequence
 
+from . import durable
+
 FOLDER = "/var/lib/contiv-rollout"
 _ARCHIVE = "snapshot.tar"
 _RECORD = "snapshot.json"
@@ -44,21 +46,8 @@ def save(purpose: str, patterns: Sequence[str], *, root: str = "/", folder: str 
         archive.flush()
         os.fsync(archive.fileno())
         size = archive.tell()
-    with open(os.path.join(folder, _RECORD + ".new"), "w", encoding="utf-8") as file:
-        json.dump({"purpose": purpose, "patterns": list(patterns), "bytes": size}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(os.path.join(folder, _RECORD + ".new"), os.path.join(folder, _RECORD))
-    sync_folder(folder)
-
-
-def sync_folder(folder: str) -> None:
-    """Has the names in a folder on the disk, so that a rename is there after a loss of power."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+    kept = {"purpose": purpose, "patterns": list(patterns), "bytes": size}
+    durable.write(os.path.join(folder, _RECORD), json.dumps(kept))
 
 
 def differences(*, root: str = "/", folder: str = FOLDER) -> list[str]:

@@ -14,6 +14,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Sequence
 
+from . import durable
+
 PROGRAM_SECONDS = 60
 
 
@@ -135,20 +137,9 @@ class System:
             HostError: it cannot be written.
         """
         place = self.path(path)
-        part = "%s.part" % place
         try:
             os.makedirs(os.path.dirname(place), exist_ok=True)
-            with open(part, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fchmod(file.fileno(), mode)
-                os.fsync(file.fileno())
-            os.replace(part, place)
-            folder = os.open(os.path.dirname(place), os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            durable.write(place, text, mode=mode)
         except OSError as error:
             raise HostError("%s cannot be written: %s" % (path, error.strerror)) from None
 
